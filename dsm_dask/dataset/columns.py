@@ -1,0 +1,129 @@
+"""Row maps: new columns computed by workers, written next to the data.
+
+Only the new columns are written; a new version points to them beside what was there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, find_key
+from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io
+from dsm_dask.dataset.version import Dataset, open_dataset
+from dsm_dask.dataset.write import Target, Written
+from dsm_dask.engine import Engine
+from dsm_dask.errors import PartitionFailed, SchemaError
+from dsm_dask.table import check_columns
+
+
+class RowMap(Protocol):
+    """New columns from old ones, batch by batch. Frozen and picklable."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that :meth:`apply` looks at."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that it makes."""
+        ...
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """As many rows as ``batch``, with the columns of :attr:`schema`."""
+        ...
+
+
+def add_columns(
+    data: str | Dataset,
+    row_map: RowMap,
+    *,
+    engine: Engine,
+    job: str = "columns",
+    spec: dict[str, Any] | None = None,
+    message: str = "",
+) -> Written:
+    """Compute a row map over a dataset and commit its columns as a new version.
+
+    Raises SchemaError when a column of that name is there already.
+    """
+    base = open_dataset(data)
+    check_columns(base, row_map.columns)
+    for name in row_map.schema.names:
+        if name in base.schema.names:
+            raise SchemaError(f"{base.name} has a column {name!r} already.", where=base.name)
+    arguments = spec or {"columns": row_map.schema.names, "map": repr(row_map)}
+    key = change_key(job, arguments, base.ref)
+    counts = {"columns_added": len(row_map.schema)}
+    done = find_key(base, key, since=base.version)
+    if done is not None:
+        return Written(base.uri, done.version, done.rows, counts, False)
+    # A skipped partition would leave its rows without values and nothing to say so.
+    worker = _WriteColumns(row_map, Target.of(base).prefix)
+    found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
+    pieces = [piece for group in found for piece in group]
+    change = Change(
+        job, arguments, key, message, base.rows, counts, engine.io,
+        tuple(record for _, records in pieces for record in records),
+        tuple(skip.to_dict() for skip in engine.skipped),
+    )  # fmt: skip
+    made = commit(base, _operation(base, row_map, [text for text, _ in pieces]), change)
+    return Written(base.uri, made.version, made.rows, counts, True)
+
+
+def _operation(base: Dataset, row_map: RowMap, texts: list[str]) -> Any:
+    import lance
+    from lance.fragment import FragmentMetadata
+    from lance.schema import LanceSchema
+
+    schema = pa.schema([*base.lance.schema, *row_map.schema])
+    fragments = [FragmentMetadata.from_json(text) for text in texts]
+    known = {fragment.id for fragment in fragments}
+    fragments += [f.metadata for f in base.lance.get_fragments() if f.fragment_id not in known]
+    fragments.sort(key=lambda fragment: fragment.id)
+    return lance.LanceOperation.Merge(fragments, LanceSchema.from_pyarrow(schema))
+
+
+@dataclasses.dataclass(frozen=True)
+class _WriteColumns:
+    row_map: RowMap
+    prefix: str
+
+    def __call__(self, partition: DatasetPartition) -> list[tuple[str, list[ObjectRecord]]]:
+        return [self._write(partition, fragment) for fragment in partition.fragments]
+
+    def _write(
+        self, partition: DatasetPartition, fragment: Fragment
+    ) -> tuple[str, list[ObjectRecord]]:
+        dataset = partition.snapshot.open()
+        reader = pa.RecordBatchReader.from_batches(
+            self.row_map.schema, self._batches(partition, fragment)
+        )
+        with lance_io(dataset):
+            metadata, _ = dataset.get_fragment(fragment.id).merge_columns(reader)
+        before = {path for path, _ in fragment.files}
+        records = [
+            self._record(partition, f"{self.prefix}data/{file.path}")
+            for file in metadata.files
+            if file.path not in before and not file.path.startswith("link-")
+        ]
+        return json.dumps(metadata.to_json()), records
+
+    def _record(self, partition: DatasetPartition, path: str) -> ObjectRecord:
+        return checksum(storage.join(partition.snapshot.uri, path), path)
+
+    def _batches(self, partition: DatasetPartition, fragment: Fragment) -> Iterator[pa.RecordBatch]:
+        for batch in partition.read_fragment(fragment, self.row_map.columns):
+            made = self.row_map.apply(batch)
+            if made.num_rows != batch.num_rows:
+                raise PartitionFailed(
+                    f"A row map made {made.num_rows} rows from {batch.num_rows}.",
+                    where=fragment.label,
+                )
+            yield made.cast(self.row_map.schema)

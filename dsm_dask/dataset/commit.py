@@ -1,0 +1,215 @@
+"""One job, one atomic commit: lineage, checksums, races and repeated runs.
+
+Workers write objects with names that no other attempt has; the driver alone commits. A commit
+carries in its transaction what made it (verb, arguments, parent, software, rows, bytes moved) and a
+*key*: the same verb with the same arguments on the same version has the same key, so a run that is
+repeated after its commit finds it and adds nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import xxhash
+
+import dsm_dask
+from dsm_dask import storage
+from dsm_dask.dataset.version import Dataset, is_dataset, open_lance, properties
+from dsm_dask.errors import CommitConflict
+from dsm_dask.storage import IO
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectRecord:
+    """An object of the dataset as it was written: path below the root, bytes, XXH3-128."""
+
+    path: str
+    size: int
+    xxh3: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What a commit is for, besides the Lance operation."""
+
+    job: str
+    """The verb."""
+    spec: dict[str, Any]
+    """Its arguments, without secrets."""
+    key: str
+    message: str = ""
+    rows: int = 0
+    """Rows after the commit, as planned."""
+    changed: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Counts for people: rows dropped, added, ..."""
+    io: IO = IO()
+    objects: tuple[ObjectRecord, ...] = ()
+    skipped: tuple[dict[str, str], ...] = ()
+    sources: str = ""
+    """Link list of the files that were read or linked."""
+
+
+def change_key(job: str, spec: dict[str, Any], base: str) -> str:
+    """A name for "this verb with these arguments on this version".
+
+    >>> change_key("drop", {"where": "a < 1"}, "3") == change_key("drop", {"where": "a < 1"}, "3")
+    True
+    """
+    text = json.dumps([job, spec, base], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def find_key(dataset: Dataset, key: str, *, since: int) -> Dataset | None:
+    """The version after ``since`` on this branch that was committed with ``key``, if any."""
+    latest = open_lance(dataset.uri, dataset.branch, None)
+    for version in range(latest.version, since, -1):
+        if properties(latest, version).get("dsm.key") == key:
+            return Dataset(
+                dataset.uri, dataset.branch, open_lance(dataset.uri, dataset.branch, version)
+            )
+    return None
+
+
+def commit(base: Dataset, operation: Any, change: Change) -> Dataset:
+    """Commit on top of ``base``; raises CommitConflict when another writer was first."""
+    import lance
+    from lance.commit import CommitConflictError
+
+    done = find_key(base, change.key, since=base.version)
+    if done is not None:
+        return done
+    run = uuid.uuid4().hex
+    transaction = lance.Transaction(
+        base.version, operation, transaction_properties=_properties(base.ref, change, run)
+    )
+    _write_checksums(base.uri, run, change.objects)
+    try:
+        committed = lance.LanceDataset.commit(base.lance, transaction)
+    except CommitConflictError as error:
+        done = find_key(base, change.key, since=base.version)
+        if done is not None:
+            return done
+        raise _lost(base, error) from error
+    result = Dataset(base.uri, base.branch, committed)
+    record_commit(result, transaction, run)
+    return result
+
+
+def stage_create(uri: str, schema: Any, fragments: list[Any], change: Change) -> Dataset | None:
+    """Commit version 1; None when another writer made the dataset first."""
+    import lance
+
+    run = uuid.uuid4().hex
+    transaction = lance.Transaction(
+        0,
+        lance.LanceOperation.Overwrite(schema, fragments),
+        transaction_properties=_properties("", change, run),
+    )
+    _write_checksums(uri, run, change.objects)
+    try:
+        # Without retries Lance does not turn a lost race into a second version.
+        committed = lance.LanceDataset.commit(
+            uri,
+            transaction,
+            enable_stable_row_ids=True,
+            max_retries=0,
+            storage_options=storage.lance_options(uri),
+        )
+    except OSError:
+        if is_dataset(uri):
+            return None
+        raise
+    result = Dataset(uri, None, committed)
+    record_commit(result, transaction, run)
+    return result
+
+
+def _properties(parent: str, change: Change, run: str) -> dict[str, str]:
+    found = {
+        "lance.commit.message": change.message,
+        "dsm.job": change.job,
+        "dsm.spec": json.dumps(change.spec, sort_keys=True, default=str),
+        "dsm.key": change.key,
+        "dsm.run": run,
+        "dsm.parent": parent,
+        "dsm.software": f"dsm-dask {dsm_dask.__version__}",
+        "dsm.rows": str(change.rows),
+        "dsm.changed": json.dumps(change.changed),
+        "dsm.io": json.dumps(change.io.to_dict()),
+        "dsm.sources": change.sources,
+        "dsm.skipped": json.dumps(change.skipped) if change.skipped else "",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _lost(base: Dataset, error: Exception) -> CommitConflict:
+    latest = open_lance(base.uri, base.branch, None)
+    for version in range(base.version + 1, latest.version + 1):
+        props = properties(latest, version)
+        winner = f"version {version}, by `{props.get('dsm.job', 'another tool')}`"
+        message = props.get("lance.commit.message")
+        winner += f" ({message})" if message else ""
+        return CommitConflict(
+            f"Another writer committed first: {winner}. Nothing of this run was written.",
+            where=base.name,
+            valid="Run the same command again; it starts from the new version.",
+        )
+    return CommitConflict(f"The commit was refused: {error}.", where=base.name)
+
+
+# ---------------------------------------------------------------------------------------------
+# Checksums
+
+
+def checksum(uri: str, path: str) -> ObjectRecord:
+    """Read an object back and take its checksum, 16 MB at a time."""
+    digest, size = xxhash.xxh3_128(), storage.info(uri).size
+    step = 16 << 20
+    for start in range(0, size, step):
+        (block,) = storage.read_ranges(uri, [(start, min(start + step, size))])
+        digest.update(block)
+    return ObjectRecord(path, size, digest.hexdigest())
+
+
+def checksum_of(data: bytes, path: str) -> ObjectRecord:
+    """The record of bytes that this process wrote itself."""
+    return ObjectRecord(path, len(data), xxhash.xxh3_128_hexdigest(data))
+
+
+def checksums_folder(root: str) -> str:
+    return storage.join(root, "_dsm", "checksums")
+
+
+def _write_checksums(root: str, name: str, objects: Sequence[ObjectRecord]) -> None:
+    lines = [json.dumps([item.path, item.size, item.xxh3]) for item in objects]
+    if lines:
+        uri = storage.join(checksums_folder(root), name + ".jsonl")
+        storage.write(uri, ("\n".join(lines) + "\n").encode())
+
+
+def read_checksums(root: str) -> dict[str, ObjectRecord]:
+    """Every recorded object of a dataset, by path."""
+    found = {}
+    for item in storage.listing(checksums_folder(root)):
+        for line in storage.read(item.uri).decode().splitlines():
+            record = ObjectRecord(*json.loads(line))
+            found[record.path] = record
+    return found
+
+
+def record_commit(dataset: Dataset, transaction: Any, run: str) -> None:
+    """Checksums of what the commit itself wrote: the manifest and the transaction."""
+    folder = f"tree/{dataset.branch}/" if dataset.branch else ""
+    paths = [
+        f"{folder}_versions/{2**64 - 1 - dataset.version:020d}.manifest",
+        f"{folder}_transactions/{transaction.read_version}-{transaction.uuid}.txn",
+    ]
+    found = [storage.join(dataset.uri, path) for path in paths]
+    records = [checksum(u, p) for u, p in zip(found, paths, strict=True) if storage.exists(u)]
+    storage.count(bytes_written=sum(record.size for record in records), requests=len(records))
+    _write_checksums(dataset.uri, run + "-commit", records)

@@ -1,0 +1,257 @@
+"""What happened to a dataset: log, show, diff."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.dataset.commit import checksums_folder
+from dsm_dask.dataset.partition import DatasetPartition, Fragment
+from dsm_dask.dataset.version import Dataset, open_dataset, properties, spec_of
+from dsm_dask.table import ROW_ID
+
+SAMPLE = 10
+"""Row ids given as examples in a diff."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionInfo:
+    """One version, as ``log`` and ``show`` tell it."""
+
+    version: int
+    branch: str | None
+    parent: str | None
+    job: str
+    message: str
+    rows: int
+    tags: tuple[str, ...]
+    at: str
+    bytes_written: int
+    """What the workers and the driver wrote for this commit."""
+    spec: dict[str, Any]
+    changed: dict[str, int]
+    software: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "tags": list(self.tags)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """Versions of one branch, newest first."""
+
+    dataset: str
+    versions: tuple[VersionInfo, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "versions": [v.to_dict() for v in self.versions]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One version in full."""
+
+    info: VersionInfo
+    dataset: str
+    columns: dict[str, str]
+    linked: tuple[str, ...]
+    bytes: int
+    partitions: int
+    sources: int
+    branches: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        found["linked"], found["branches"] = list(self.linked), list(self.branches)
+        return {**self.info.to_dict(), **{k: v for k, v in found.items() if k != "info"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Diff:
+    """How rows and columns of ``after`` differ from ``before``, by stable row id."""
+
+    before: str
+    after: str
+    added: int
+    removed: int
+    updated: int
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    added_row_ids: tuple[int, ...] = ()
+    removed_row_ids: tuple[int, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+
+
+def log(data: str | Dataset, limit: int | None = None) -> Log:
+    """The versions up to the one named, newest first."""
+    dataset = open_dataset(data)
+    known = sorted(dataset.lance.versions(), key=lambda entry: -int(entry["version"]))
+    known = [entry for entry in known if entry["version"] <= dataset.version][:limit]
+    tags = _tags(dataset)
+    written = _bytes_written(dataset)
+    return Log(dataset.uri, tuple(_info(dataset, entry, tags, written) for entry in known))
+
+
+def show(data: str | Dataset) -> Shown:
+    """Everything about one version."""
+    dataset = open_dataset(data)
+    (entry,) = [e for e in dataset.lance.versions() if e["version"] == dataset.version]
+    schema = dataset.schema
+    return Shown(
+        info=_info(dataset, entry, _tags(dataset), _bytes_written(dataset)),
+        dataset=dataset.name,
+        columns={field.name: str(field.type) for field in schema},
+        linked=tuple(dataset.linked_schema.names),
+        bytes=dataset.size,
+        partitions=len(dataset.partitions()),
+        sources=len({part.uri for part in dataset.source_parts}),
+        branches=tuple(sorted(dataset.lance.branches.list())),
+    )
+
+
+def _tags(dataset: Dataset) -> dict[tuple[str | None, int], list[str]]:
+    found: dict[tuple[str | None, int], list[str]] = {}
+    for name, tag in dataset.lance.tags.list().items():
+        found.setdefault((tag["branch"], tag["version"]), []).append(name)
+    return found
+
+
+def _bytes_written(dataset: Dataset) -> dict[str, int]:
+    """Bytes of the checksummed objects of each run: everything that its commit stored."""
+    found: dict[str, int] = {}
+    for item in storage.listing(checksums_folder(dataset.uri)):
+        run = storage.name(item.uri).removesuffix(".jsonl").removesuffix("-commit")
+        lines = storage.read(item.uri).decode().splitlines()
+        found[run] = found.get(run, 0) + item.size + sum(json.loads(line)[1] for line in lines)
+    return found
+
+
+def _info(
+    dataset: Dataset,
+    entry: dict[str, Any],
+    tags: dict[tuple[str | None, int], list[str]],
+    written: dict[str, int],
+) -> VersionInfo:
+    version = int(entry["version"])
+    props = properties(dataset.lance, version)
+    return VersionInfo(
+        version=version,
+        branch=dataset.branch,
+        parent=props.get("dsm.parent") or (str(version - 1) if version > 1 else None),
+        job=props.get("dsm.job", "another tool"),
+        message=props.get("lance.commit.message", ""),
+        rows=int(entry["metadata"].get("total_rows", 0)),
+        tags=tuple(sorted(tags.get((dataset.branch, version), []))),
+        at=entry["timestamp"].astimezone(dt.UTC).isoformat(timespec="seconds"),
+        bytes_written=written.get(props.get("dsm.run", ""), 0),
+        spec=spec_of(props),
+        changed=dict(json.loads(props.get("dsm.changed", "{}"))),
+        software=props.get("dsm.software", ""),
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Diff
+
+
+def diff(before: str | Dataset, after: str | Dataset) -> Diff:
+    """Rows and columns that were added, removed or updated between two versions.
+
+    Fragments that both versions share differ by their deletion vectors alone, and only those are
+    read, one fragment at a time. Fragments of one side only (appended rows; rows moved by another
+    tool's update or compaction) are matched by stable row id.
+    """
+    old, new = open_dataset(before), open_dataset(after)
+    count = _Count()
+    olds = {_identity(fragment): fragment for fragment in old.fragments}
+    news = {_identity(fragment): fragment for fragment in new.fragments}
+    for identity in olds.keys() & news.keys():
+        if olds[identity].deletions != news[identity].deletions:
+            was, now = _live(old, olds[identity]), _live(new, news[identity])
+            count.removed(np.setdiff1d(was, now, assume_unique=True))
+            count.added(np.setdiff1d(now, was, assume_unique=True))
+    _diff_unshared(
+        old, [f for i, f in olds.items() if i not in news],
+        new, [f for i, f in news.items() if i not in olds], count,
+    )  # fmt: skip
+    had, has = set(old.schema.names), set(new.schema.names)
+    return Diff(
+        old.name, new.name, count.rows_added, count.rows_removed, count.updated,
+        tuple(n for n in new.schema.names if n not in had),
+        tuple(n for n in old.schema.names if n not in has),
+        tuple(sorted(count.added_ids)), tuple(sorted(count.removed_ids)),
+    )  # fmt: skip
+
+
+def _diff_unshared(
+    old: Dataset, gone: list[Fragment], new: Dataset, come: list[Fragment], count: _Count
+) -> None:
+    """Fragments of one side only. Where only one side has any, their rows are all new, or gone."""
+    if not gone or not come or _unrelated(old, new):
+        for fragment in gone:
+            count.removed(_live(old, fragment))
+        for fragment in come:
+            count.added(_live(new, fragment))
+        return
+    was = np.concatenate([_live(old, fragment) for fragment in gone])
+    now = np.concatenate([_live(new, fragment) for fragment in come])
+    count.removed(np.setdiff1d(was, now, assume_unique=True))
+    count.added(np.setdiff1d(now, was, assume_unique=True))
+    moved = np.intersect1d(was, now, assume_unique=True)
+    count.updated += sum(_updated_since(new, fragment, moved, old.version) for fragment in come)
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.rows_added = self.rows_removed = self.updated = 0
+        self.added_ids: list[int] = []
+        self.removed_ids: list[int] = []
+
+    def added(self, row_ids: np.ndarray[Any, Any]) -> None:
+        self.rows_added += len(row_ids)
+        self.added_ids = sorted([*self.added_ids, *row_ids[:SAMPLE].tolist()])[:SAMPLE]
+
+    def removed(self, row_ids: np.ndarray[Any, Any]) -> None:
+        self.rows_removed += len(row_ids)
+        self.removed_ids = sorted([*self.removed_ids, *row_ids[:SAMPLE].tolist()])[:SAMPLE]
+
+
+def _identity(fragment: Fragment) -> tuple[Any, ...]:
+    """The same rows in both versions: the part linked, or the first managed file."""
+    if fragment.part is not None:
+        return (fragment.id, fragment.link)
+    return (fragment.id, fragment.files[0][0] if fragment.files else "")
+
+
+def _unrelated(old: Dataset, new: Dataset) -> bool:
+    """Whether rows were added apart, on two branches, so that equal row ids mean nothing."""
+    return old.branch != new.branch or old.uri != new.uri
+
+
+def _live(dataset: Dataset, fragment: Fragment) -> np.ndarray[Any, Any]:
+    partition = _alone(dataset, fragment)
+    table = pa.Table.from_batches(partition.scan(fragment, [], row_ids=True, offsets=True))
+    return table.column(ROW_ID).to_numpy()  # type: ignore[no-any-return]
+
+
+def _alone(dataset: Dataset, fragment: Fragment) -> DatasetPartition:
+    return DatasetPartition(dataset.snapshot, (fragment,), dataset.schema, ())
+
+
+def _updated_since(
+    dataset: Dataset, fragment: Fragment, row_ids: np.ndarray[Any, Any], version: int
+) -> int:
+    updated_at = "_row_last_updated_at_version"
+    batches = _alone(dataset, fragment).scan(fragment, [updated_at], row_ids=True)
+    table = pa.Table.from_batches(batches)
+    later = table.column(updated_at).to_numpy() > version
+    return int(np.isin(table.column(ROW_ID).to_numpy()[later], row_ids).sum())

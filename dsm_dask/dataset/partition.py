@@ -1,0 +1,227 @@
+"""Fragments of a dataset as partitions: linked and managed columns side by side, deletions honoured."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.errors import DatasetDamaged
+from dsm_dask.sources.parquet import FilePart, no_columns
+from dsm_dask.table import ROW_ID
+
+BATCH_ROWS = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """Which version to open, for a worker. ``token`` keeps caches of one opening apart."""
+
+    uri: str
+    branch: str | None
+    version: int
+    token: str
+
+    def open(self) -> Any:
+        return _open(self, storage.current_options())
+
+
+@functools.lru_cache(maxsize=16)
+def _open(snapshot: Snapshot, options: storage.Options) -> Any:
+    return open_lance(snapshot.uri, snapshot.branch, snapshot.version)
+
+
+def open_lance(uri: str, branch: str | None, version: int | None) -> Any:
+    """A Lance dataset at a version of a branch (the latest one when None)."""
+    import lance
+
+    found = lance.dataset(uri, storage_options=storage.lance_options(uri))
+    if branch is not None:
+        return found.checkout_version((branch, version))
+    return found if version is None else found.checkout_version(version)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragment:
+    """One Lance fragment: where its rows are and which of them live."""
+
+    id: int
+    part: FilePart | None
+    """The source part of a linked fragment."""
+    link: str
+    """Name of the link file; empty for a managed fragment."""
+    files: tuple[tuple[str, tuple[str, ...]], ...]
+    """Data files and the managed columns in each."""
+    deletions: str
+    """Identity of the deletion vector; empty when no row was dropped."""
+    physical_rows: int
+    rows: int
+    size: int
+
+    @property
+    def rows_fingerprint(self) -> str:
+        base = self.part.fingerprint if self.part is not None else self.files[0][0]
+        return f"{base}:{self.deletions}"
+
+    @property
+    def label(self) -> str:
+        return self.part.label if self.part is not None else f"fragment {self.id}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetPartition:
+    """Neighbouring fragments of one version."""
+
+    snapshot: Snapshot
+    fragments: tuple[Fragment, ...]
+    schema: pa.Schema
+    linked: tuple[str, ...]
+    """Columns that are read from the source files."""
+
+    @property
+    def rows(self) -> int:
+        return sum(fragment.rows for fragment in self.fragments)
+
+    @property
+    def size(self) -> int:
+        return sum(fragment.size for fragment in self.fragments)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        text = "|".join(fragment.rows_fingerprint for fragment in self.fragments)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def values_fingerprint(self, columns: Sequence[str]) -> str:
+        """Types and managed files behind some columns: what the rows' values depend on."""
+        types = [str(self.schema.field(name).type) for name in columns if name != ROW_ID]
+        files = [
+            path
+            for fragment in self.fragments
+            for path, held in fragment.files
+            if set(held) & set(columns)
+        ]
+        return hashlib.blake2b(repr((types, files)).encode(), digest_size=8).hexdigest()
+
+    @property
+    def label(self) -> str:
+        more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
+        return f"{self.fragments[0].label}{more}"
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for fragment in self.fragments:
+            yield from self.read_fragment(fragment, columns)
+
+    def read_fragment(self, fragment: Fragment, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Live rows of one fragment, in row order."""
+        linked = set(self.linked) if fragment.part is not None else set()
+        managed = [name for name in columns if name != ROW_ID and name not in linked]
+        if fragment.part is None:
+            yield from self._read_managed(fragment, managed, columns)
+            return
+        wanted = pa.schema([self.schema.field(name) for name in columns if name in linked])
+        batches = fragment.part.read(wanted)
+        if not fragment.deletions and not managed and ROW_ID not in columns:
+            yield from batches
+            return
+        yield from self._read_side_by_side(fragment, batches, managed, columns)
+
+    def _read_managed(
+        self, fragment: Fragment, managed: list[str], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        if not columns:
+            for start in range(0, fragment.rows, BATCH_ROWS):
+                yield no_columns(min(BATCH_ROWS, fragment.rows - start))
+            return
+        for batch in self.scan(fragment, managed, row_ids=ROW_ID in columns):
+            yield batch.select(list(columns))
+
+    def _read_side_by_side(
+        self,
+        fragment: Fragment,
+        batches: Iterator[pa.RecordBatch],
+        managed: list[str],
+        columns: Sequence[str],
+    ) -> Iterator[pa.RecordBatch]:
+        """Source rows filtered to the live ones, joined with what Lance holds of them."""
+        kept = pa.Table.from_batches(self.scan(fragment, managed, row_ids=True, offsets=True))
+        offsets = kept.column(OFFSET).to_numpy()
+        position = 0
+        for batch in batches:
+            first, last = np.searchsorted(offsets, [position, position + batch.num_rows])
+            if first < last:
+                rows = batch
+                if last - first < batch.num_rows:
+                    rows = batch.take(pa.array(offsets[first:last] - position))
+                yield _joined(rows, kept.slice(first, last - first), columns)
+            position += batch.num_rows
+
+    def scan(
+        self,
+        fragment: Fragment,
+        columns: Sequence[str],
+        *,
+        row_ids: bool = False,
+        offsets: bool = False,
+    ) -> list[pa.RecordBatch]:
+        """What Lance itself holds of a fragment's live rows; counts the bytes that moved.
+
+        With ``offsets`` there is a column :data:`OFFSET`: each row's number in the fragment.
+        """
+        found = self.snapshot.open().get_fragment(fragment.id)
+        if found is None:
+            raise DatasetDamaged(f"Fragment {fragment.id} is not in version {self.snapshot}.")
+        with lance_io(self.snapshot.open()):
+            scanner = found.scanner(
+                columns=list(columns), with_row_id=row_ids or not columns, with_row_address=offsets
+            )
+            batches = list(scanner.to_batches())
+        return [_with_offsets(batch) for batch in batches] if offsets else batches
+
+
+OFFSET = "_dsm_offset"
+
+
+def _with_offsets(batch: pa.RecordBatch) -> pa.RecordBatch:
+    address = batch.column("_rowaddr").to_numpy()
+    return batch.append_column(OFFSET, pa.array(address & 0xFFFFFFFF, pa.int64()))
+
+
+def _joined(rows: pa.RecordBatch, kept: pa.Table, columns: Sequence[str]) -> pa.RecordBatch:
+    kept_batch = kept.combine_chunks().to_batches()[0]
+    if not columns:
+        return no_columns(rows.num_rows)
+    arrays = [
+        rows.column(name) if name in rows.schema.names else kept_batch.column(name)
+        for name in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+class lance_io:  # noqa: N801 - reads as a statement
+    """Add what Lance moved through ``dataset`` to the byte counters."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __enter__(self) -> None:
+        self._dataset.io_stats_incremental()
+
+    def __exit__(self, *_: object) -> None:
+        moved = self._dataset.io_stats_incremental()
+        storage.count(
+            moved.read_bytes, moved.written_bytes, int(moved.read_iops) + int(moved.write_iops)
+        )
+
+
+def live_rows(
+    partition: DatasetPartition, fragment: Fragment
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Offsets in the fragment and row ids of its live rows, both in row order."""
+    table = pa.Table.from_batches(partition.scan(fragment, [], row_ids=True, offsets=True))
+    return table.column(OFFSET).to_numpy(), table.column(ROW_ID).to_numpy()

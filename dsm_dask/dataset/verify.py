@@ -1,0 +1,131 @@
+"""Is everything still there, and still what it was?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dsm_dask import storage
+from dsm_dask.dataset.commit import ObjectRecord, checksum, read_checksums
+from dsm_dask.dataset.links import list_uri
+from dsm_dask.dataset.version import Dataset, open_dataset
+from dsm_dask.engine import Engine
+from dsm_dask.errors import NotFound, SourceChanged
+
+
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it was."""
+
+    uri: str
+    problem: str
+
+    def to_dict(self) -> dict[str, str]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What a check of one version found."""
+
+    dataset: str
+    version: int
+    sources: int
+    objects: int
+    unrecorded: int
+    """Objects that dsm did not write, so that there is no checksum to compare with."""
+    damaged: tuple[Damage, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.damaged
+
+    def to_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        return {**found, "damaged": [item.to_dict() for item in self.damaged], "ok": self.ok}
+
+
+def verify(data: str | Dataset, *, engine: Engine) -> Verified:
+    """Compare every source file's size and ETag, and every object's checksum, with the record.
+
+    Objects of the dataset (metadata, deletion vectors, managed columns) are read whole, by
+    workers; source files are not read, their ETags are asked for.
+    """
+    dataset = open_dataset(data)
+    sources = {part.uri: (part.file_size, part.etag) for part in dataset.source_parts}
+    step = 64
+    pairs = [(uri, size, etag) for uri, (size, etag) in sources.items()]
+    source_checks = [_Sources(tuple(pairs[i : i + step])) for i in range(0, len(pairs), step)]
+    records = read_checksums(dataset.uri)
+    paths = sorted(_objects(dataset))
+    known = [records[path] for path in paths if path in records]
+    object_checks = [
+        _Objects(dataset.uri, tuple(known[i : i + step])) for i in range(0, len(known), step)
+    ]
+    found = engine.map(_check, [*source_checks, *object_checks], label="Verifying")
+    return Verified(
+        dataset=dataset.name,
+        version=dataset.version,
+        sources=len(sources),
+        objects=len(paths),
+        unrecorded=len(paths) - len(known),
+        damaged=tuple(damage for group in found for damage in group),
+    )
+
+
+def _check(work: Any) -> list[Damage]:
+    return work.run()  # type: ignore[no-any-return]
+
+
+def _objects(dataset: Dataset) -> set[str]:
+    """Paths of everything that this version consists of, below the root."""
+    tracked = dataset.lance.tracked_files().read_all().to_pylist()
+    found = set()
+    for row in tracked:
+        if row["version"] == dataset.version:
+            place = str(row["base_uri"])
+            inside = place.split("/tree/", 1)[1] if "/tree/" in place else ""
+            found.add(f"tree/{inside}/{row['path']}" if inside else row["path"])
+    lists = {fragment.link.split("-")[1] for fragment in dataset.fragments if fragment.link}
+    return found | {list_uri("", list_id).lstrip("/") for list_id in lists}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+    files: tuple[tuple[str, int, str], ...]
+
+    def run(self) -> list[Damage]:
+        return [damage for file in self.files if (damage := _source_damage(*file))]
+
+
+def _source_damage(uri: str, size: int, etag: str) -> Damage | None:
+    try:
+        now = storage.info(uri)
+    except NotFound:
+        return Damage(uri, "the source file is gone")
+    if now.size != size:
+        return Damage(uri, f"the source file has {now.size} bytes, it had {size} when linked")
+    if now.etag != etag:
+        return Damage(uri, "the source file was overwritten after it was linked")
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Objects:
+    root: str
+    records: tuple[ObjectRecord, ...]
+
+    def run(self) -> list[Damage]:
+        return [damage for record in self.records if (damage := self._damage(record))]
+
+    def _damage(self, record: ObjectRecord) -> Damage | None:
+        uri = storage.join(self.root, record.path)
+        try:
+            now = checksum(uri, record.path)
+        except (NotFound, SourceChanged):
+            return Damage(uri, "the object is gone")
+        if now.size != record.size:
+            return Damage(uri, f"the object has {now.size} bytes, {record.size} were written")
+        if now.xxh3 != record.xxh3:
+            return Damage(uri, "the object's bytes are not those that were written")
+        return None

@@ -1,0 +1,295 @@
+"""Dataset: one version of a versioned dataset, as a Table."""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.dataset import links
+from dsm_dask.dataset.partition import DatasetPartition, Fragment, Snapshot, open_lance
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.errors import DatasetDamaged, NotADataset, UnknownVersion, nearest
+from dsm_dask.sources.parquet import as_table, coalesce, open_parquet, partition_bytes
+from dsm_dask.sources.schema import unify
+from dsm_dask.states import StateStore
+from dsm_dask.table import ROW_ID, check_columns, read_all
+
+MANAGED_PARTITION = 16 << 20
+"""Neighbouring managed fragments share a partition up to this many bytes."""
+
+
+class Dataset:
+    """A dataset at one version: a Table whose rows are linked, managed, or both.
+
+    Made by :func:`open_dataset`. It never changes: a verb that commits gives a new one.
+    """
+
+    def __init__(self, uri: str, branch: str | None, lance_dataset: Any) -> None:
+        self.uri = uri
+        self.branch = branch
+        self.lance = lance_dataset
+        self.version: int = lance_dataset.version
+        self.snapshot = Snapshot(uri, branch, self.version, uuid.uuid4().hex)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name} rows={self.rows:,} columns={len(self.schema)}>"
+
+    @property
+    def name(self) -> str:
+        """``URI@VERSION`` or ``URI@BRANCH:VERSION``."""
+        return f"{self.uri}@{self.ref}"
+
+    @property
+    def ref(self) -> str:
+        return f"{self.branch}:{self.version}" if self.branch else str(self.version)
+
+    @property
+    def states(self) -> StateStore:
+        """Where states of its partitions are kept."""
+        return StateStore(storage.join(self.uri, "_dsm", "states"))
+
+    @functools.cached_property
+    def is_linked(self) -> bool:
+        """Whether the payload stays in its source files."""
+        return links.LINK in self.lance.schema.names
+
+    @functools.cached_property
+    def linked_schema(self) -> pa.Schema:
+        """Columns that are read from source files."""
+        lists = self._lists.values()
+        schema = unify([(f"link list {found.id}", found.schema) for found in lists])
+        managed = set(self.lance.schema.names)
+        return pa.schema([field for field in schema if field.name not in managed])
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        managed = [field for field in self.lance.schema if field.name != links.LINK]
+        return pa.schema([*self.linked_schema, *managed])
+
+    @functools.cached_property
+    def fragments(self) -> tuple[Fragment, ...]:
+        """Every fragment of this version, in row order."""
+        fields = _field_names(self.lance.lance_schema)
+        return tuple(self._fragment(found.metadata, fields) for found in self._raw_fragments)
+
+    @functools.cached_property
+    def rows(self) -> int:
+        return sum(fragment.rows for fragment in self.fragments)
+
+    @property
+    def size(self) -> int:
+        """Stored bytes of the rows' files: linked row groups and managed data files."""
+        return sum(fragment.size for fragment in self.fragments)
+
+    def partitions(self) -> tuple[DatasetPartition, ...]:
+        """Partitions never span two appends, so that an append leaves the earlier ones as they
+        were, and their cached states with them."""
+        groups: dict[str, list[Fragment]] = {}
+        for fragment, list_id in zip(self.fragments, self._list_ids, strict=True):
+            groups.setdefault(list_id, []).append(fragment)
+        linked = tuple(self.linked_schema.names)
+        return tuple(
+            DatasetPartition(self.snapshot, members, self.schema, linked)
+            for list_id, fragments in groups.items()
+            for members in coalesce(fragments, self._limit(list_id))
+        )
+
+    def _limit(self, list_id: str) -> int | None:
+        if not list_id:
+            return MANAGED_PARTITION
+        return partition_bytes(sum(part.size for part in self._lists[list_id].parts))
+
+    def column_sizes(self) -> dict[str, int]:
+        sizes = dict.fromkeys(self.schema.names, 0)
+        for found in self._lists.values():
+            whole = sum(part.rows for part in found.parts) or 1
+            held = sum(
+                fragment.physical_rows
+                for fragment, list_id in zip(self.fragments, self._list_ids, strict=True)
+                if list_id == found.id
+            )
+            for name, size in found.column_sizes.items():
+                if name in sizes:
+                    sizes[name] += size * held // whole
+        names = _field_names(self.lance.lance_schema)
+        for field in self.lance.stats.data_stats().fields:
+            if names.get(field.id) in sizes:
+                sizes[names[field.id]] += field.bytes_on_disk
+        return sizes
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Live rows as Arrow batches, read in this process."""
+        return read_all(self, columns)
+
+    def reader(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """A streaming Arrow reader, for DuckDB, Polars, pandas and the like."""
+        names = list(self.schema.names) if columns is None else list(columns)
+        check_columns(self, names)
+        row_id = pa.field(ROW_ID, pa.uint64())
+        schema = pa.schema([row_id if n == ROW_ID else self.schema.field(n) for n in names])
+        batches = (batch.cast(schema) for batch in read_all(self, names))
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All live rows in memory."""
+        return self.reader(columns).read_all()
+
+    def to_dask(self, columns: Sequence[str] | None = None) -> Any:
+        """A Dask DataFrame with a partition for each of this dataset's; types stay Arrow's."""
+        from dsm_dask.engine import dask_dataframe
+
+        return dask_dataframe(self, columns)
+
+    # -- fragments -------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _raw_fragments(self) -> list[Any]:
+        return list(self.lance.get_fragments())
+
+    @functools.cached_property
+    def _links(self) -> list[tuple[str, int] | None]:
+        return [links.parse_name(f.metadata.files[0].path) for f in self._raw_fragments]
+
+    @property
+    def _list_ids(self) -> list[str]:
+        return [link[0] if link else "" for link in self._links]
+
+    @functools.cached_property
+    def _lists(self) -> dict[str, links.LinkList]:
+        wanted = dict.fromkeys(link[0] for link in self._links if link)
+        return {list_id: links.load(self.uri, list_id) for list_id in wanted}
+
+    @property
+    def source_parts(self) -> list[Any]:
+        """Source parts of the linked fragments of this version."""
+        return [fragment.part for fragment in self.fragments if fragment.part is not None]
+
+    def _fragment(self, metadata: Any, fields: dict[int, str]) -> Fragment:
+        link = links.parse_name(metadata.files[0].path)
+        if link is None and self.is_linked and self._lists:
+            raise DatasetDamaged(
+                f"Fragment {metadata.id} of this linked dataset does not say where its rows are.",
+                where=self.name,
+                valid="Another tool may have compacted it: open an earlier version with @VERSION.",
+            )
+        part = self._lists[link[0]].parts[link[1]] if link else None
+        managed = tuple(
+            (file.path, tuple(fields[i] for i in file.fields if i in fields))
+            for file in metadata.files
+        )
+        stored = sum(file.file_size_bytes or 0 for file in metadata.files)
+        deletion = metadata.deletion_file
+        return Fragment(
+            id=metadata.id,
+            part=part,
+            link=metadata.files[0].path if link else "",
+            files=tuple((path, held) for path, held in managed if held and held != (links.LINK,)),
+            deletions=f"{deletion.id}-{deletion.read_version}" if deletion is not None else "",
+            physical_rows=metadata.physical_rows,
+            rows=metadata.num_rows,
+            size=part.size if part is not None else stored,
+        )
+
+
+def _field_names(schema: Any) -> dict[int, str]:
+    return {field.id(): field.name() for field in schema.fields()}
+
+
+def open_dataset(data: str | Ref | Dataset) -> Dataset:
+    """Open ``URI``, ``URI@VERSION``, ``URI@TAG`` or ``URI@BRANCH[:VERSION]``.
+
+    Raises NotADataset, or UnknownVersion with the names there are.
+    """
+    if isinstance(data, Dataset):
+        return data
+    ref = Ref.parse(data) if isinstance(data, str) else data
+    if not is_dataset(ref.uri):
+        raise NotADataset(
+            f"There is no dataset at {ref.uri}.",
+            where=ref.uri,
+            valid="`dsm create DATASET SOURCE...` makes one.",
+        )
+    latest = open_lance(ref.uri, None, None)
+    if ref.name is None:
+        return Dataset(ref.uri, None, latest)
+    return _at(ref, latest)
+
+
+def _at(ref: Ref, latest: Any) -> Dataset:
+    name = ref.name or ""
+    branch, _, number = name.rpartition(":")
+    if name.isdigit() or (branch and number.isdigit()):
+        branch_name = branch or None
+        if branch_name == "main":
+            branch_name = None
+        try:
+            version = int(number)
+            return Dataset(ref.uri, branch_name, open_lance(ref.uri, branch_name, version))
+        except (ValueError, OSError):
+            raise _unknown(ref, latest) from None
+    tags = latest.tags.list()
+    if name in tags:
+        tag = tags[name]
+        return Dataset(ref.uri, tag["branch"], open_lance(ref.uri, tag["branch"], tag["version"]))
+    if name in latest.branches.list():
+        return Dataset(ref.uri, name, open_lance(ref.uri, name, None))
+    if name == "main":
+        return Dataset(ref.uri, None, latest)
+    raise _unknown(ref, latest)
+
+
+def _unknown(ref: Ref, latest: Any) -> UnknownVersion:
+    names = [*latest.tags.list(), *latest.branches.list()]
+    return UnknownVersion(
+        f"{ref.uri} has no version, tag or branch {ref.name!r}.",
+        where=str(ref),
+        valid=f"Versions go up to {latest.version}. Tags and branches: {nearest(str(ref.name), names)}",
+    )
+
+
+def is_dataset(uri: str) -> bool:
+    """Whether there is a dataset (any Lance table) at a URI."""
+    return bool(storage.listing(storage.join(uri, "_versions")))
+
+
+def open_data(data: Any, map_: Any = map) -> Any:
+    """A dataset, or a table over Parquet files, whichever ``data`` names."""
+    if not isinstance(data, str):
+        return as_table(data, map_)
+    ref = Ref.parse(data)
+    if ref.name is not None or is_dataset(ref.uri):
+        return open_dataset(ref)
+    return open_parquet(data, map_=map_)
+
+
+def properties(lance_dataset: Any, version: int) -> dict[str, str]:
+    """Transaction properties of a version; empty when there are none."""
+    transaction = lance_dataset.read_transaction(version)
+    found = transaction.transaction_properties if transaction is not None else None
+    return dict(found or {})
+
+
+def lineage(dataset: Dataset) -> Iterator[dict[str, str]]:
+    """Properties of the versions that this one's rows come from, newest first.
+
+    What a restore went back over is left out.
+    """
+    version = dataset.version
+    while version > 0:
+        props = properties(dataset.lance, version)
+        yield props
+        restored = props.get("dsm.job") == "restore"
+        version = int(spec_of(props)["version"]) if restored else version - 1
+
+
+def spec_of(props: dict[str, str]) -> dict[str, Any]:
+    """The arguments of the verb that made a version."""
+    return dict(json.loads(props.get("dsm.spec", "{}")))

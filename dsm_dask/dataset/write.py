@@ -1,0 +1,344 @@
+"""Create a dataset from Parquet files, and append to it: linked where they lie, or copied in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.dataset import links
+from dsm_dask.dataset.commit import (
+    Change,
+    ObjectRecord,
+    change_key,
+    checksum,
+    checksum_of,
+    commit,
+    record_commit,
+    stage_create,
+)
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.version import (
+    Dataset,
+    is_dataset,
+    lineage,
+    open_dataset,
+    open_lance,
+    properties,
+)
+from dsm_dask.engine import Engine
+from dsm_dask.errors import DatasetExists, SchemaError, SourceChanged, UsageError
+from dsm_dask.sources.parquet import (
+    ParquetPartition,
+    ParquetTable,
+    find_files,
+    open_files,
+    open_parquet,
+)
+from dsm_dask.sources.schema import conform, unify
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a verb that commits did, or, with ``dry_run``, would do."""
+
+    dataset: str
+    version: int | None
+    rows: int
+    changed: dict[str, int]
+    committed: bool
+    """False when there was nothing to do, or it was a dry run."""
+    plan: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        found.update(found.pop("changed"))
+        if self.plan is None:
+            del found["plan"]
+        return found
+
+
+def create(
+    uri: str,
+    sources: str | Sequence[str],
+    *,
+    engine: Engine,
+    copy: bool = False,
+    message: str = "",
+    dry_run: bool = False,
+    resume: bool = False,
+) -> Written:
+    """Make a dataset of the rows of Parquet files: version 1.
+
+    By default the files are linked: nothing of them is copied, a fragment of the dataset stands
+    for each file (or run of row groups), and their sizes and ETags are kept, so that a file that
+    changes later is noticed. With ``copy`` the rows are written into the dataset.
+
+    Raises DatasetExists when there is one; with ``resume``, a dataset that the same call made
+    (same sources, unchanged) is taken as done.
+    """
+    ref = Ref.parse(uri)
+    if ref.name is not None:
+        raise UsageError(f"{uri!r} names a version.", valid="Give the dataset's path alone.")
+    exists = is_dataset(ref.uri)
+    if exists and not resume:
+        raise _exists(ref.uri)
+    table = open_parquet(sources, map_=engine.map)
+    spec = {"sources": _as_list(sources), "copy": copy}
+    key = change_key("create", spec, _sources_fingerprint(table))
+    if exists:
+        return _already_created(ref.uri, key)
+    if dry_run:
+        return Written(ref.uri, None, table.rows, {"added": table.rows}, False, plan(table, copy))
+    source_list = links.LinkList.of(table)
+    target = Target(ref.uri, ref.uri, "")
+    fragments, objects, schema = _write_fragments(target, table, source_list, engine, copy)
+    change = Change(
+        "create", spec, key, message, table.rows, {"added": table.rows}, engine.io, objects,
+        tuple(skip.to_dict() for skip in engine.skipped), source_list.id,
+    )  # fmt: skip
+    made = stage_create(ref.uri, schema, fragments, change)
+    if made is None:
+        if resume:
+            return _already_created(ref.uri, key)
+        raise _exists(ref.uri)
+    return Written(ref.uri, made.version, made.rows, change.changed, True)
+
+
+def append(
+    data: str,
+    sources: str | Sequence[str],
+    *,
+    engine: Engine,
+    message: str = "",
+    dry_run: bool = False,
+) -> Written:
+    """Add the rows of Parquet files as a new version.
+
+    Files that the dataset holds already are left out, so that the same glob can be appended every
+    week; a file that is there under another size or ETag is a SourceChanged. A linked dataset
+    takes new columns (older rows read as null) and wider integers; a copied one takes the columns
+    that it has. When there is nothing new, nothing is committed.
+    """
+    base = open_dataset(data)
+    files = _without_known(base, find_files(sources))
+    if not files:
+        return Written(base.uri, base.version, base.rows, {"added": 0}, False)
+    fresh = open_files(files, map_=engine.map, uri=", ".join(_as_list(sources)))
+    _check_fits(base, fresh)
+    spec = {"sources": _as_list(sources), "copy": not base.is_linked}
+    key = change_key("append", spec, f"{base.ref}:{_sources_fingerprint(fresh)}")
+    if dry_run:
+        total = base.rows + fresh.rows
+        steps = plan(fresh, not base.is_linked)
+        return Written(base.uri, base.version, total, {"added": fresh.rows}, False, steps)
+    source_list = links.LinkList.of(fresh)
+    fragments, objects, _ = _write_fragments(
+        Target.of(base), fresh, source_list, engine, not base.is_linked
+    )
+    rows = base.rows + fresh.rows
+    change = Change(
+        "append", spec, key, message, rows, {"added": fresh.rows}, engine.io, objects,
+        tuple(skip.to_dict() for skip in engine.skipped), source_list.id,
+    )  # fmt: skip
+    import lance
+
+    made = commit(base, lance.LanceOperation.Append(fragments), change)
+    return Written(base.uri, made.version, made.rows, change.changed, True)
+
+
+def plan(table: ParquetTable, copy: bool) -> dict[str, Any]:
+    """What linking or copying a table would take."""
+    return {
+        "files": len({part.uri for part in table.parts}),
+        "fragments": len(table.parts),
+        "bytes_in_sources": sum(part.size for part in table.parts),
+        "bytes_to_copy": sum(part.size for part in table.parts) if copy else 0,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where data files go: the root, or the tree of a branch."""
+
+    root: str
+    folder: str
+    prefix: str
+    """Of ``folder`` below ``root``, with a slash at its end."""
+    lance_fields: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, base: Dataset) -> Target:
+        prefix = f"tree/{base.branch}/" if base.branch else ""
+        folder = storage.join(base.uri, prefix) if prefix else base.uri
+        fields = tuple((field.name(), field.id()) for field in base.lance.lance_schema.fields())
+        return cls(base.uri, folder, prefix, fields)
+
+
+def _write_fragments(
+    target: Target, table: ParquetTable, source_list: links.LinkList, engine: Engine, copy: bool
+) -> tuple[list[Any], tuple[ObjectRecord, ...], pa.Schema]:
+    data = source_list.encode()
+    list_uri = links.list_uri(target.root, source_list.id)
+    storage.write(list_uri, data)
+    record = checksum_of(data, f"_dsm/links/{source_list.id}.arrow")
+    if copy:
+        fragments, objects = _copy(target, table, engine)
+        return fragments, (record, *objects), table.schema
+    fragments, objects = _link(target, source_list, engine)
+    return fragments, (record, *objects), pa.schema([pa.field(links.LINK, pa.bool_())])
+
+
+def _link(
+    target: Target, source_list: links.LinkList, engine: Engine
+) -> tuple[list[Any], list[ObjectRecord]]:
+    from lance.fragment import DataFile, FragmentMetadata
+
+    names = [source_list.file_name(index) for index in range(len(source_list.parts))]
+    rows = [part.rows for part in source_list.parts]
+    step = 64
+    work = [
+        _LinkFiles(target.folder, tuple(names[i : i + step]), tuple(rows[i : i + step]))
+        for i in range(0, len(names), step)
+    ]
+    written = [
+        pair for found in engine.map(_LinkFiles.run, work, label="Linking") for pair in found
+    ]
+    field = dict(target.lance_fields).get(links.LINK, 0)
+    major, minor = (int(number) for number in links.FILE_VERSION.split("."))
+    fragments = [
+        FragmentMetadata(
+            id=0, files=[DataFile(name, [field], [0], major, minor, size)], physical_rows=count
+        )
+        for name, (size, _), count in zip(names, written, rows, strict=True)
+    ]
+    records = [
+        ObjectRecord(f"{target.prefix}data/{name}", size, digest)
+        for name, (size, digest) in zip(names, written, strict=True)
+    ]
+    return fragments, records
+
+
+@dataclasses.dataclass(frozen=True)
+class _LinkFiles:
+    folder: str
+    names: tuple[str, ...]
+    rows: tuple[int, ...]
+
+    def run(self) -> list[tuple[int, str]]:
+        """Size and checksum of each file written."""
+        sizes = links.write_link_files(self.folder, self.names, self.rows)
+        digests = [checksum_of(links.link_file(count), "").xxh3 for count in self.rows]
+        return list(zip(sizes, digests, strict=True))
+
+
+def _copy(
+    target: Target, table: ParquetTable, engine: Engine
+) -> tuple[list[Any], list[ObjectRecord]]:
+    from lance.fragment import FragmentMetadata
+
+    schema = table.schema
+    if target.lance_fields:
+        schema = open_lance(target.root, None, None).schema
+    writer = _CopyPartition(target.folder, target.prefix, schema)
+    written = engine.map_partitions(writer, table.partitions(), label="Copying")
+    fragments = [FragmentMetadata.from_json(text) for texts, _ in written for text in texts]
+    return fragments, [record for _, records in written for record in records]
+
+
+@dataclasses.dataclass(frozen=True)
+class _CopyPartition:
+    folder: str
+    prefix: str
+    schema: pa.Schema
+
+    def __call__(self, partition: ParquetPartition) -> tuple[list[str], list[ObjectRecord]]:
+        from lance.fragment import LanceFragment
+
+        names = list(partition.schema.names)
+        batches = (conform(batch, self.schema) for batch in partition.read(names))
+        written = LanceFragment.create(
+            self.folder,
+            pa.RecordBatchReader.from_batches(self.schema, batches),
+            schema=self.schema,
+            data_storage_version=links.FILE_VERSION,
+            storage_options=storage.lance_options(self.folder),
+        )
+        records = []
+        for file in written.files:
+            path = f"data/{file.path}"
+            records.append(checksum(storage.join(self.folder, path), self.prefix + path))
+        storage.count(bytes_written=sum(record.size for record in records), requests=len(records))
+        return [json.dumps(written.to_json())], records
+
+
+# ---------------------------------------------------------------------------------------------
+# Checks before anything is written
+
+
+def _without_known(base: Dataset, files: Sequence[storage.ObjectInfo]) -> list[storage.ObjectInfo]:
+    known = _known_files(base)
+    for file in files:
+        if file.uri in known and known[file.uri] != (file.size, file.etag):
+            raise SourceChanged(
+                f"{file.uri} is in the dataset already, but has changed since.",
+                where=file.uri,
+                valid="Give new data a new file name; `dsm verify` lists what changed.",
+            )
+    return [file for file in files if file.uri not in known]
+
+
+def _known_files(base: Dataset) -> dict[str, tuple[int, str]]:
+    parts = list(base.source_parts)
+    if not base.is_linked:
+        for props in lineage(base):
+            list_id = props.get("dsm.sources")
+            parts += links.load(base.uri, list_id).parts if list_id else []
+    return {part.uri: (part.file_size, part.etag) for part in parts}
+
+
+def _check_fits(base: Dataset, table: ParquetTable) -> None:
+    together = unify([(base.name, base.schema), (table.uri, table.schema)])
+    if base.is_linked:
+        computed = set(base.schema.names) - set(base.linked_schema.names)
+        clash = computed & set(table.schema.names)
+        if clash:
+            raise SchemaError(
+                f"Column {sorted(clash)[0]!r} of {table.uri} is a computed column of {base.name}.",
+                valid="Rename one of them.",
+            )
+        return
+    for field in together:
+        if field.name not in base.schema.names or base.schema.field(field.name).type != field.type:
+            raise SchemaError(
+                f"Column {field.name!r} ({field.type}) of {table.uri} does not fit {base.name}.",
+                valid="A copied dataset takes the columns and types that it has.",
+            )
+
+
+def _already_created(uri: str, key: str) -> Written:
+    first = open_lance(uri, None, 1)
+    if properties(first, 1).get("dsm.key") != key:
+        raise _exists(uri)
+    made = Dataset(uri, None, first)
+    return Written(uri, 1, made.rows, {"added": made.rows}, False)
+
+
+def _exists(uri: str) -> DatasetExists:
+    return DatasetExists(
+        f"There is a dataset at {uri} already.",
+        where=uri,
+        valid="Add rows with `dsm append`, or create under another name.",
+    )
+
+
+def _sources_fingerprint(table: ParquetTable) -> str:
+    return change_key("sources", {}, "".join(part.fingerprint for part in table.parts))
+
+
+def _as_list(sources: str | Sequence[str]) -> list[str]:
+    return [sources] if isinstance(sources, str) else list(sources)

@@ -1,0 +1,1 @@
+"""The demo: real data, a real S3 server, the main job end to end."""

@@ -1,0 +1,556 @@
+"""Where work runs: this process, a local cluster, or a cluster somewhere. The only door to Dask.
+
+Three verbs: :meth:`Engine.map` applies a function to small descriptions, :meth:`Engine.fold`
+computes a Fold over a table, :meth:`Engine.map_partitions` applies a function to partitions. All
+three keep a bounded window of futures, put several small partitions into a task, give results in
+partition order whatever finished first, name the partition that failed, and count what was moved.
+
+States stay on the workers and are merged there in a tree of fixed shape, so that the client gets
+one state whatever the size of the data, and the numbers do not depend on who finished first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
+
+from dsm_dask import codec, storage
+from dsm_dask.errors import (
+    AccessDenied,
+    ClusterError,
+    DsmError,
+    MissingExtra,
+    PartitionFailed,
+    StoreUnreachable,
+)
+from dsm_dask.fold import Fold, Product, merge_all
+from dsm_dask.progress import Progress, Silent, Step
+from dsm_dask.states import StateStore, fold_partition
+from dsm_dask.storage import IO
+from dsm_dask.table import ROW_ID, Partition, Table, check_columns
+
+T = TypeVar("T")
+R = TypeVar("R")
+OnError = Literal["fail", "skip"]
+
+TASK_BYTES = 32 << 20
+"""A task takes neighbouring partitions up to this many stored bytes."""
+
+TASK_PARTITIONS = 64
+"""... and up to this many."""
+
+LEAST_TASKS = 16
+"""Small tables are cut into this many tasks, so that all workers have something to do."""
+
+FAN_IN = 8
+"""States merged by one task."""
+
+WINDOW = 4
+"""Tasks in flight for each worker thread."""
+
+LOST_WORKERS = 3
+"""A task that was running when this many workers died is given up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A partition left out because of ``on_error="skip"``."""
+
+    partition: str
+    cause: str
+
+    def to_dict(self) -> dict[str, str]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folded:
+    """What a fold gave: the finished result, what was moved, and what was skipped."""
+
+    result: Any
+    state: Any
+    io: IO
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Engine:
+    """Runs work on Dask, or in this process when ``workers`` is 0.
+
+    ``scheduler`` is an address; without one, ``DASK_SCHEDULER_ADDRESS`` (or Dask's own
+    configuration), else a local cluster of ``workers`` processes (this machine's cores). The
+    cluster is started when the first work comes. Use it as a context manager.
+
+    >>> with Engine(workers=0) as engine:
+    ...     engine.map(len, ["a", "bcd"])
+    [1, 3]
+    """
+
+    def __init__(
+        self,
+        scheduler: str | None = None,
+        workers: int | None = None,
+        *,
+        options: storage.Options | None = None,
+        progress: Progress | None = None,
+        on_error: OnError = "fail",
+    ) -> None:
+        self.progress = progress or Silent()
+        self.on_error: OnError = on_error
+        self.options = options or storage.Options()
+        self.io = IO()
+        self.client_bytes = 0
+        self.skipped: list[Skipped] = []
+        self._runner: _Inline | _Cluster = (
+            _Inline() if workers == 0 and scheduler is None else _Cluster(scheduler, workers)
+        )
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the cluster, if this engine started it."""
+        self._runner.close()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether every worker runs on this machine and sees its files."""
+        return self._runner.is_local
+
+    def start(self) -> None:
+        """Connect now rather than when the first work comes."""
+        self._runner.start()
+
+    def map(
+        self, function: Callable[[Any], R], items: Sequence[Any], *, label: str = "Working"
+    ) -> list[R]:
+        """``function`` of every item, in order.
+
+        Items and results cross the network, so both should be small. The first error is raised;
+        what was not started yet is cancelled.
+        """
+        calls = [_Map(function, (item,), self.options) for item in items]
+        found: list[R] = []
+        with Step(self.progress, label, len(items)) as progress:
+            for payload in self._runner.run(calls, lambda _: progress.advance(1)):
+                found.extend(self._received(payload))
+        return found
+
+    def map_partitions(
+        self,
+        function: Callable[[Any], R],
+        partitions: Sequence[Partition],
+        *,
+        label: str = "Working",
+    ) -> list[R]:
+        """``function`` of every partition, in order; several small ones go into one task.
+
+        With ``on_error="skip"`` a partition that fails is left out and listed in ``skipped``.
+        """
+        groups = tasks(partitions)
+        calls = [_Map(function, group, self.options, self.on_error) for group in groups]
+        found: list[R] = []
+        with Step(self.progress, label, len(partitions)) as progress:
+            done = self._runner.run(calls, lambda i: progress.advance(len(groups[i])))
+            for payload in done:
+                found.extend(self._received(payload))
+        return found
+
+    def fold(
+        self,
+        table: Table,
+        fold: Fold[Any, Any],
+        *,
+        label: str = "Reading",
+        cache: bool = True,
+    ) -> Folded:
+        """The result of ``fold`` over every row of ``table``, in one scan.
+
+        A table that has a ``states`` attribute (a dataset has) keeps the state of each partition
+        there; partitions whose states are known are not read again.
+        """
+        check_columns(table, fold.columns)
+        members = fold.folds if isinstance(fold, Product) else (fold,)
+        states: StateStore | None = getattr(table, "states", None) if cache else None
+        groups = tasks(table.partitions())
+        calls = [_Fold(members, group, states, self.options, self.on_error) for group in groups]
+        merge = _Merge(members)
+        before = self.io
+        with Step(self.progress, label, sum(map(len, groups))) as progress:
+            payload = self._runner.reduce(calls, merge, lambda i: progress.advance(len(groups[i])))
+        answers = self._received(payload) if payload is not None else []
+        state = codec.decode(answers[0]) if answers else Product(members).init()
+        result = Product(members).finish(state)
+        if not isinstance(fold, Product):
+            (result,), (state,) = result, state
+        return Folded(result, state, self.io - before, tuple(self.skipped))
+
+    def _received(self, payload: bytes) -> list[Any]:
+        self.client_bytes += len(payload)
+        answer = _Answer.load(payload)
+        self.io += answer.io
+        self.skipped.extend(answer.skipped)
+        return list(answer.results)
+
+
+def tasks(partitions: Sequence[Partition]) -> list[tuple[Partition, ...]]:
+    """Neighbouring partitions in groups of about a second's work each.
+
+    The grouping depends on the table alone, never on the cluster, and so does the shape of the
+    tree in which states are merged.
+    """
+    total = sum(partition.size for partition in partitions)
+    limit = min(TASK_BYTES, max(1, total // LEAST_TASKS))
+    groups: list[list[Partition]] = []
+    filled = 0
+    for partition in partitions:
+        full = not groups or filled + partition.size > limit or len(groups[-1]) >= TASK_PARTITIONS
+        if full:
+            groups.append([])
+            filled = 0
+        groups[-1].append(partition)
+        filled += partition.size
+    return [tuple(group) for group in groups]
+
+
+# ---------------------------------------------------------------------------------------------
+# What runs on a worker
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """What a task gives back, as bytes, so that what reaches the client can be counted."""
+
+    results: tuple[Any, ...]
+    io: IO
+    skipped: tuple[Skipped, ...] = ()
+
+    def dump(self) -> bytes:
+        return pickle.dumps(self, protocol=5)
+
+    @staticmethod
+    def load(payload: bytes) -> _Answer:
+        return pickle.loads(payload)  # type: ignore[no-any-return]  # noqa: S301 - our own worker's
+
+
+@dataclasses.dataclass(frozen=True)
+class _Map:
+    """Apply a function to a few items; give their results as bytes."""
+
+    function: Callable[[Any], Any]
+    items: tuple[Any, ...]
+    options: storage.Options
+    on_error: OnError = "fail"
+
+    def __call__(self) -> bytes:
+        results: list[Any] = []
+        skipped: list[Skipped] = []
+        with _worker(self.options) as moved:
+            for item in self.items:
+                with _failures(item, self.on_error, skipped):
+                    results.append(self.function(item))
+        return _Answer(tuple(results), moved(), tuple(skipped)).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fold:
+    """The merged state of a few partitions, as bytes."""
+
+    folds: tuple[Fold[Any, Any], ...]
+    items: tuple[Partition, ...]
+    cache: StateStore | None
+    options: storage.Options
+    on_error: OnError
+
+    def __call__(self) -> bytes:
+        found: list[Any] = []
+        skipped: list[Skipped] = []
+        with _worker(self.options) as moved:
+            for partition in self.items:
+                with _failures(partition, self.on_error, skipped):
+                    found.append(fold_partition(self.folds, partition, self.cache))
+        state = merge_all(Product(self.folds), found)
+        return _Answer((codec.encode(state),), moved(), tuple(skipped)).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Merge:
+    """Merge the answers of neighbouring tasks, in their order."""
+
+    folds: tuple[Fold[Any, Any], ...]
+
+    def __call__(self, *payloads: bytes) -> bytes:
+        answers = [_Answer.load(payload) for payload in payloads]
+        states = [codec.decode(answer.results[0]) for answer in answers]
+        state = codec.encode(merge_all(Product(self.folds), states))
+        io = sum((answer.io for answer in answers), IO())
+        skipped = tuple(one for answer in answers for one in answer.skipped)
+        return _Answer((state,), io, skipped).dump()
+
+
+@contextlib.contextmanager
+def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)  # parallelism is by partition
+    with storage.using(options), storage.counting(apart=True) as moved:
+        yield moved
+
+
+@contextlib.contextmanager
+def _failures(item: Any, on_error: OnError, skipped: list[Skipped]) -> Iterator[None]:
+    label = str(getattr(item, "label", None) or item)
+    try:
+        yield
+    except (AccessDenied, StoreUnreachable):
+        raise  # these are not about the partition
+    except Exception as error:
+        if on_error == "skip":
+            skipped.append(Skipped(label, f"{type(error).__name__}: {error}"))
+        elif isinstance(error, DsmError):
+            raise
+        else:
+            raise PartitionFailed(
+                f"{label} failed: {type(error).__name__}: {error}.", where=label
+            ) from error
+
+
+# ---------------------------------------------------------------------------------------------
+# Runners
+
+
+class _Inline:
+    """In this process, one task after another."""
+
+    is_local = True
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def run(
+        self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]
+    ) -> Iterator[bytes]:
+        for index, call in enumerate(calls):
+            yield call()
+            done(index)
+
+    def reduce(
+        self, calls: Sequence[Callable[[], bytes]], merge: _Merge, done: Callable[[int], None]
+    ) -> bytes | None:
+        level = list(self.run(calls, done))
+        while len(level) > 1:
+            level = [merge(*level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+        return level[0] if level else None
+
+
+class _Cluster:
+    """On Dask: a scheduler given by address, or a cluster of this machine's size."""
+
+    def __init__(self, scheduler: str | None, workers: int | None) -> None:
+        self._address = scheduler
+        self._workers = workers
+        self._client: Any = None
+        self._cluster: Any = None
+
+    @property
+    def is_local(self) -> bool:
+        import dask
+
+        configured = dask.config.get("scheduler-address", None)
+        return self._address is None and not configured
+
+    def start(self) -> None:
+        if self._client is not None:
+            return
+        import dask
+        from distributed import Client, LocalCluster
+
+        address = self._address or dask.config.get("scheduler-address", None)
+        try:
+            if address is None:
+                self._cluster = _local_cluster(LocalCluster, self._workers)
+            self._client = Client(address or self._cluster, timeout="15s")
+        except (OSError, TimeoutError, ValueError) as error:
+            self.close()
+            raise ClusterError(
+                f"The Dask scheduler at {address or 'this machine'} cannot be reached: {error}.",
+                valid="Check --scheduler and DASK_SCHEDULER_ADDRESS, or leave both out to use "
+                "this machine.",
+            ) from error
+
+    def close(self) -> None:
+        for part in (self._client, self._cluster):
+            if part is not None:
+                part.close(timeout=10)
+        self._client = self._cluster = None
+
+    def run(
+        self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]
+    ) -> Iterator[bytes]:
+        """Payloads in order; at most a window of tasks is known to the scheduler."""
+        ready: dict[int, bytes] = {}
+        following = 0
+        for index, future in self._window(calls, done):
+            ready[index] = future.result()
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+
+    def reduce(
+        self, calls: Sequence[Callable[[], bytes]], merge: _Merge, done: Callable[[int], None]
+    ) -> bytes | None:
+        """One payload: states are merged on workers, neighbours first, as they become ready."""
+        level: dict[int, Any] = {}
+        merged: dict[int, Any] = {}
+        for index, future in self._window(calls, done):
+            level[index] = future
+            self._merge_ready(level, merged, index // FAN_IN, len(calls), merge)
+        while len(merged) > 1:
+            level, merged, count = merged, {}, len(merged)
+            for group in range(-(-count // FAN_IN)):
+                self._merge_ready(level, merged, group, count, merge)
+        return merged[0].result() if merged else None  # type: ignore[no-any-return]
+
+    def _merge_ready(
+        self, level: dict[int, Any], merged: dict[int, Any], group: int, count: int, merge: _Merge
+    ) -> None:
+        members = range(group * FAN_IN, min((group + 1) * FAN_IN, count))
+        if all(member in level for member in members):
+            inputs = [level.pop(member) for member in members]
+            merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
+
+    def _window(
+        self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]
+    ) -> Iterator[tuple[int, Any]]:
+        """Each call's finished future, as they finish, with few of them under way at once."""
+        from distributed import as_completed
+
+        self.start()
+        if not calls:
+            return
+        order: dict[Any, int] = {}
+        upcoming = iter(enumerate(calls))
+        finished = as_completed(loop=self._client.loop)
+
+        def submit_next() -> None:
+            for index, call in upcoming:
+                future = self._client.submit(call, pure=False, key=_key(call, index))
+                order[future] = index
+                finished.add(future)
+                return
+
+        try:
+            for _ in range(max(2, WINDOW * self._threads())):
+                submit_next()
+            for future in finished:
+                index = order.pop(future)
+                if future.status != "finished":
+                    raise _failure(future, calls[index])
+                submit_next()
+                yield index, future
+                done(index)
+        finally:
+            if order:
+                self._client.cancel(list(order), force=True)
+
+    def _threads(self) -> int:
+        return sum(self._client.nthreads().values()) or 1
+
+
+def _key(call: Any, index: int) -> str:
+    import uuid
+
+    return f"dsm-{type(call).__name__.strip('_').lower()}-{uuid.uuid4().hex[:12]}-{index}"
+
+
+def _failure(future: Any, call: Any) -> BaseException:
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, DsmError):
+        return error
+    labels = [str(getattr(item, "label", None) or item) for item in getattr(call, "items", ())]
+    place = labels[0] + (f" (or {len(labels) - 1} after it)" if len(labels) > 1 else "")
+    if error is None:
+        return ClusterError(
+            f"The cluster lost the task for {place}: the scheduler or all workers went away.",
+            valid="Run the same command again: finished partitions are not repeated.",
+        )
+    if type(error).__name__ == "KilledWorker":
+        return PartitionFailed(
+            f"{place}: the worker died {LOST_WORKERS} times while it worked on this, probably out "
+            "of memory.",
+            where=labels[0] if labels else None,
+            valid="Give workers more memory, or pass --on-error skip.",
+        )
+    return PartitionFailed(f"{place} failed: {type(error).__name__}: {error}.", where=place)
+
+
+def _local_cluster(kind: Any, workers: int | None) -> Any:
+    import logging
+
+    import dask
+
+    dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS - 1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a busy dashboard port is no news
+        return kind(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def dask_dataframe(table: Table, columns: Sequence[str] | None = None) -> Any:
+    """A Dask DataFrame over a table, a partition for a partition, with Arrow-backed types.
+
+    Needs ``pip install 'dsm-dask[dataframe]'``; raises MissingExtra without it.
+    """
+    names = list(table.schema.names) if columns is None else list(columns)
+    check_columns(table, names)
+    try:
+        import dask.dataframe as dd
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtra(
+            "A Dask DataFrame needs pandas and dask[dataframe].",
+            valid="pip install 'dsm-dask[dataframe]'",
+        ) from error
+    frame = _Frame(tuple(names), table.schema, storage.current_options())
+    meta = frame.schema.empty_table().to_pandas(types_mapper=pd.ArrowDtype)
+    return dd.from_map(frame, table.partitions(), meta=meta)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """A partition as a pandas DataFrame."""
+
+    columns: tuple[str, ...]
+    table_schema: Any
+    options: storage.Options
+
+    @property
+    def schema(self) -> Any:
+        import pyarrow as pa
+
+        kinds = [
+            (n, pa.uint64() if n == ROW_ID else self.table_schema.field(n).type)
+            for n in self.columns
+        ]
+        return pa.schema(kinds)
+
+    def __call__(self, partition: Partition) -> Any:
+        import pandas as pd
+        import pyarrow as pa
+
+        with storage.using(self.options):
+            batches = [batch.cast(self.schema) for batch in partition.read(self.columns)]
+        return pa.Table.from_batches(batches, self.schema).to_pandas(types_mapper=pd.ArrowDtype)

@@ -1,0 +1,1 @@
+"""Tables over files: one module per format."""
