@@ -1,3 +1,52 @@
-"""Dataset management at object-storage scale, on Dask."""
+"""Dataset management at object-storage scale, on Dask.
+
+>>> import dsm_dask as dsm
+>>> sorted(name for name in dir(dsm) if not name.startswith("_"))[:4]
+['Dataset', 'Engine', 'add_columns', 'append']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from dsm_dask.api import add_columns as add_columns
+    from dsm_dask.api import append as append
+    from dsm_dask.api import branch as branch
+    from dsm_dask.api import create as create
+    from dsm_dask.api import dedup as dedup
+    from dsm_dask.api import diff as diff
+    from dsm_dask.api import drop as drop
+    from dsm_dask.api import gc as gc
+    from dsm_dask.api import log as log
+    from dsm_dask.api import open as open
+    from dsm_dask.api import profile as profile
+    from dsm_dask.api import restore as restore
+    from dsm_dask.api import run as run
+    from dsm_dask.api import show as show
+    from dsm_dask.api import tag as tag
+    from dsm_dask.api import verify as verify
+    from dsm_dask.dataset.version import Dataset as Dataset
+    from dsm_dask.engine import Engine as Engine
+
+_PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
+_VERBS = (
+    "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
+    "profile", "restore", "run", "show", "tag", "verify",
+)  # fmt: skip
+
+__all__ = ["Dataset", "Engine", *_VERBS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the package stays cheap: Dask and Lance come in when a verb is used.
+    if name in _PLACES or name in _VERBS:
+        return getattr(importlib.import_module(_PLACES.get(name, "dsm_dask.api")), name)
+    raise AttributeError(f"module 'dsm_dask' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -79,7 +79,7 @@ def decode(data: bytes) -> Any:
         raise StateVersion("This is not a state written by this version of dsm_dask.")
     try:
         return _unpack(data[len(MAGIC) :])
-    except (ValueError, TypeError, KeyError, pa.ArrowInvalid, msgpack.exceptions.ExtraData) as error:
+    except (ValueError, TypeError, KeyError) as error:  # those of msgpack and Arrow are ValueErrors
         raise StateVersion(f"The state cannot be read: {error}.") from error
 
 

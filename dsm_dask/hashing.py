@@ -228,7 +228,8 @@ def _segments(mixed: U64, ends: npt.NDArray[np.int64], lengths: npt.NDArray[np.i
     """Sums modulo 2^64 of consecutive segments, empty ones included."""
     total = np.zeros(len(mixed) + 1, np.uint64)
     np.cumsum(mixed, out=total[1:])
-    return total[ends] - total[ends - lengths]
+    sums: U64 = total[ends] - total[ends - lengths]
+    return sums
 
 
 def _combine(tag: str, parts: Sequence[Lanes], length: int | None = None) -> Lanes:

@@ -50,10 +50,32 @@ CONNECT_SECONDS = 5.0
 """A refused connection is retried for this long only: the endpoint is probably wrong."""
 
 _TRANSIENT_CODES = frozenset(
-    ["SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable", "500", "502", "503", "504", "429"]
+    [
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "InternalError",
+        "ServiceUnavailable",
+        "500",
+        "502",
+        "503",
+        "504",
+        "429",
+    ]
 )
 _DENIED_CODES = frozenset(
-    ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "401", "403"]
+    [
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "401",
+        "403",
+    ]
 )
 
 

@@ -19,7 +19,8 @@ import xxhash
 
 import dsm_dask
 from dsm_dask import storage
-from dsm_dask.dataset.version import Dataset, is_dataset, open_lance, properties
+from dsm_dask.dataset.partition import open_lance
+from dsm_dask.dataset.version import Dataset, is_dataset, properties
 from dsm_dask.errors import CommitConflict
 from dsm_dask.storage import IO
 
@@ -47,7 +48,7 @@ class Change:
     """Rows after the commit, as planned."""
     changed: dict[str, int] = dataclasses.field(default_factory=dict)
     """Counts for people: rows dropped, added, ..."""
-    io: IO = IO()
+    io: IO = dataclasses.field(default_factory=IO)
     objects: tuple[ObjectRecord, ...] = ()
     skipped: tuple[dict[str, str], ...] = ()
     sources: str = ""

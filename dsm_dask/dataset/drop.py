@@ -97,7 +97,7 @@ def drop_rows(
         change,
         key=key,
         rows=base.rows - dropped,
-        changed=counts,
+        changed={**change.changed, **counts},
         io=change.io + engine.io,
         objects=tuple(piece.record for piece in pieces if piece.record is not None),
         skipped=tuple(skip.to_dict() for skip in engine.skipped),

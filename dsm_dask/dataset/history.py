@@ -13,7 +13,7 @@ import pyarrow as pa
 from dsm_dask import storage
 from dsm_dask.dataset.commit import checksums_folder
 from dsm_dask.dataset.partition import DatasetPartition, Fragment
-from dsm_dask.dataset.version import Dataset, open_dataset, properties, spec_of
+from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, properties, spec_of
 from dsm_dask.table import ROW_ID
 
 SAMPLE = 10
@@ -154,7 +154,7 @@ def _info(
         at=entry["timestamp"].astimezone(dt.UTC).isoformat(timespec="seconds"),
         bytes_written=written.get(props.get("dsm.run", ""), 0),
         spec=spec_of(props),
-        changed=dict(json.loads(props.get("dsm.changed", "{}"))),
+        changed=changes_of(props),
         software=props.get("dsm.software", ""),
     )
 

@@ -51,6 +51,14 @@ def tag(data: str | Dataset, name: str, *, force: bool = False) -> Named:
     return Named(dataset.uri, name, dataset.version, "tag")
 
 
+def tag_written(data: str, written: Written, name: str | None) -> None:
+    """Tag what a verb has just committed; nothing happens without a name or a commit."""
+    if name and written.committed:
+        branch_name = open_dataset(data).branch
+        version = f"{branch_name}:{written.version}" if branch_name else str(written.version)
+        tag(f"{written.dataset}@{version}", name)
+
+
 def delete_tag(data: str, name: str) -> Named:
     """Take a tag away; the version stays."""
     dataset = open_dataset(Ref.parse(data).uri)

@@ -106,6 +106,8 @@ class DatasetPartition:
             for path, held in fragment.files
             if set(held) & set(columns)
         ]
+        if ROW_ID in columns:
+            files += [f.link or f.files[0][0] for f in self.fragments]
         return hashlib.blake2b(repr((types, files)).encode(), digest_size=8).hexdigest()
 
     @property

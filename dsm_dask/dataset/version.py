@@ -290,6 +290,11 @@ def lineage(dataset: Dataset) -> Iterator[dict[str, str]]:
         version = int(spec_of(props)["version"]) if restored else version - 1
 
 
+def changes_of(props: dict[str, str]) -> dict[str, int]:
+    """Counts of what a version changed."""
+    return dict(json.loads(props.get("dsm.changed", "{}")))
+
+
 def spec_of(props: dict[str, str]) -> dict[str, Any]:
     """The arguments of the verb that made a version."""
     return dict(json.loads(props.get("dsm.spec", "{}")))

@@ -18,16 +18,15 @@ from dsm_dask.dataset.commit import (
     checksum,
     checksum_of,
     commit,
-    record_commit,
     stage_create,
 )
+from dsm_dask.dataset.partition import open_lance
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import (
     Dataset,
     is_dataset,
     lineage,
     open_dataset,
-    open_lance,
     properties,
 )
 from dsm_dask.engine import Engine

@@ -37,7 +37,7 @@ import pyarrow.parquet as pq
 
 from dsm_dask.errors import NotFound
 
-MAX_ROWS = 80_000
+MAX_ROWS = 60_000
 ROW_GROUP_ROWS = 2_500
 
 SCHEMA = pa.schema(

@@ -117,7 +117,13 @@ class ParquetPartition:
 
     def values_fingerprint(self, columns: Sequence[str]) -> str:
         types = [str(self.schema.field(name).type) for name in columns if name != ROW_ID]
-        return hashlib.blake2b(repr(types).encode(), digest_size=8).hexdigest()
+        first = self.first_row if ROW_ID in columns else 0
+        return hashlib.blake2b(repr((types, first)).encode(), digest_size=8).hexdigest()
+
+    @property
+    def row_id_span(self) -> tuple[int, int]:
+        """First row id, and the one after the last."""
+        return (self.first_row, self.first_row + self.rows)
 
     @property
     def label(self) -> str:

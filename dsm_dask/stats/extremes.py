@@ -77,9 +77,11 @@ class Extremes:
     def merge(self, left: ExtremesState, right: ExtremesState) -> ExtremesState:
         if left.bounds is None or right.bounds is None:
             return right if left.bounds is None else left
-        bounds = _bounds(pa.concat_arrays([left.bounds, right.bounds]))
-        lows = [side.low_cut for side in (left, right) if side.bounds[0] == bounds[0]]
-        highs = [side.high_cut for side in (left, right) if side.bounds[1] == bounds[1]]
+        bounds: Any = _bounds(pa.concat_arrays([left.bounds, right.bounds]))
+        starts = ((left.bounds[0], left.low_cut), (right.bounds[0], right.low_cut))
+        ends = ((left.bounds[1], left.high_cut), (right.bounds[1], right.high_cut))
+        lows = [cut for value, cut in starts if value == bounds[0]]
+        highs = [cut for value, cut in ends if value == bounds[1]]
         # of two texts with the same first characters, the one that was cut is the larger
         return ExtremesState(bounds, all(lows), any(highs))
 

@@ -87,15 +87,14 @@ class Histogram:
         sides = [side for side in (left, right) if side.counts is not None]
         if not sides:
             return HistogramState(below=below, above=above, empty=empty)
-        power, first, last = max(side.power for side in sides), 0, BINS
+        power = max(side.power for side in sides)
+        first, last = _span(sides, power)
         while last - first >= BINS:
-            spans = [_span(side, power) for side in sides]
-            first, last = min(s[0] for s in spans), max(s[1] for s in spans)
             power += 1
-        power -= 1
+            first, last = _span(sides, power)
         counts = np.zeros(last - first + 1, np.int64)
         for side in sides:
-            np.add.at(counts, _slots(side, power, first), side.counts)
+            np.add.at(counts, _slots(side, power, first), _counts(side))
         return HistogramState(power, first, counts, below, above, empty)
 
     def finish(self, state: HistogramState) -> Bins:
@@ -106,17 +105,22 @@ class Histogram:
         return Bins(tuple(edges), tuple(state.counts.tolist()), state.below, state.above)
 
 
-def _span(side: HistogramState, power: int) -> tuple[int, int]:
-    shift = power - side.power
-    size = 0 if side.counts is None else len(side.counts)
-    return side.first >> shift, (side.first + size - 1) >> shift
+def _counts(side: HistogramState) -> npt.NDArray[np.int64]:
+    return np.empty(0, np.int64) if side.counts is None else side.counts
+
+
+def _span(sides: list[HistogramState], power: int) -> tuple[int, int]:
+    """First and last bin of all sides at a coarser width."""
+    firsts = [side.first >> (power - side.power) for side in sides]
+    lasts = [(s.first + len(_counts(s)) - 1) >> (power - s.power) for s in sides]
+    return min(firsts), max(lasts)
 
 
 def _slots(side: HistogramState, power: int, first: int) -> npt.NDArray[np.int64]:
     """Where each bin of ``side`` goes among coarser bins. ``first`` may exceed 64 bits."""
     shift = power - side.power
-    size = 0 if side.counts is None else len(side.counts)
-    return np.array([((side.first + i) >> shift) - first for i in range(size)], np.int64)
+    bins = range(side.first, side.first + len(_counts(side)))
+    return np.array([(step >> shift) - first for step in bins], np.int64)
 
 
 def _count_integers(numbers: npt.NDArray[Any]) -> HistogramState:

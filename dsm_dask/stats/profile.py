@@ -222,7 +222,9 @@ def _quantiles(found: QuantileValues | None) -> dict[str, Any]:
 def _top(found: TopCounts | None) -> dict[str, Any]:
     if found is None:
         return {"top": [], "top_exact": None}
-    items = [{"value": values.to_json(t.value), "count": t.count, "error": t.error} for t in found.top]
+    items = [
+        {"value": values.to_json(t.value), "count": t.count, "error": t.error} for t in found.top
+    ]
     return {"top": items, "top_exact": found.exact}
 
 

@@ -112,7 +112,7 @@ class Quantiles:
         array = values.column(rows, self.column)
         numbers = np.sort(values.present(array))
         if len(numbers) <= K:
-            return values.to_json(left.values) == values.to_json(right.values)
+            return bool(values.to_json(left.values) == values.to_json(right.values))
         allowed = left.rank_error + right.rank_error + 2 / len(numbers)
         return all(
             _distance(numbers, a, b, array.type) <= allowed
@@ -156,7 +156,9 @@ def _reduce(run: Run) -> Run:
     return _pick(run.values, np.arange(1, size + 1, dtype=np.float64), run.weight, run.error)
 
 
-def _pick(points: npt.NDArray[Any], ends: npt.NDArray[np.float64], weight: int, error: float) -> Run:
+def _pick(
+    points: npt.NDArray[Any], ends: npt.NDArray[np.float64], weight: int, error: float
+) -> Run:
     """The values at K ranks in the middle of K equal shares."""
     ranks = (np.arange(K) + 0.5) * (weight / K)
     slots = np.minimum(np.searchsorted(ends, ranks), len(points) - 1)

@@ -122,7 +122,7 @@ class TopValues:
     def same(self, left: TopCounts, right: TopCounts, rows: pa.RecordBatch) -> bool:
         """Equal when both are exact; otherwise the bounds of every count have to hold."""
         if left.exact and right.exact:
-            return values.to_json(_pairs(left)) == values.to_json(_pairs(right))
+            return bool(values.to_json(_pairs(left)) == values.to_json(_pairs(right)))
         found, counts = _value_counts(rows.column(self.column))
         shown = [values.to_json(values.to_python(v)) for v in _shorten(found)]
         truth = dict(zip(shown, counts.tolist(), strict=True))

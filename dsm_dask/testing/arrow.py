@@ -180,5 +180,7 @@ def _unique_nested(dtype: pa.DataType, rows: int) -> pa.Array:
     if pa.types.is_fixed_size_list(dtype):
         child = unique_array(dtype.value_type, rows * dtype.list_size)
         return pa.FixedSizeListArray.from_arrays(child, dtype.list_size)
-    ends = pa.array(np.arange(rows + 1), pa.int32())
-    return pa.ListArray.from_arrays(ends, unique_array(dtype.value_type, rows)).cast(dtype)
+    child, ends = unique_array(dtype.value_type, rows), pa.array(np.arange(rows + 1), pa.int32())
+    if pa.types.is_list_view(dtype):
+        return pa.ListViewArray.from_arrays(ends[:-1], pa.array([1] * rows, pa.int32()), child)
+    return pa.ListArray.from_arrays(ends, child).cast(dtype)

@@ -1,0 +1,124 @@
+"""The verbs in Python, with an engine of their own when none is given.
+
+``import dsm_dask as dsm; dsm.profile("s3://lake/reviews@clean")``. Several verbs in a row share a
+cluster: ``with dsm.Engine() as engine: dsm.profile(..., engine=engine)``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dsm_dask.dataset import columns as _columns
+from dsm_dask.dataset import drop as _drop
+from dsm_dask.dataset import gc as _gc
+from dsm_dask.dataset import verify as _verify
+from dsm_dask.dataset import write as _write
+from dsm_dask.dataset.history import diff, log, show
+from dsm_dask.dataset.naming import branch, restore, tag
+from dsm_dask.dataset.version import Dataset, open_data, open_dataset
+from dsm_dask.dedup.exact import Deduplicated, dedup_exact
+from dsm_dask.engine import Engine
+from dsm_dask.jobs.run import JobRun, run_job
+from dsm_dask.jobs.spec import load_job
+from dsm_dask.stats import profile as _profile
+
+__all__ = [
+    "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
+    "profile", "restore", "run", "show", "tag", "verify",
+]  # fmt: skip
+
+
+@contextmanager
+def _engine(given: Engine | None) -> Iterator[Engine]:
+    if given is not None:
+        yield given
+        return
+    with Engine() as engine:
+        yield engine
+
+
+def open(data: str) -> Dataset:  # noqa: A001 - as in dsm.open
+    """A dataset at ``URI``, ``URI@VERSION``, ``URI@TAG`` or ``URI@BRANCH``."""
+    return open_dataset(data)
+
+
+def create(
+    dataset: str,
+    sources: str | Sequence[str],
+    *,
+    copy: bool = False,
+    message: str = "",
+    engine: Engine | None = None,
+) -> _write.Written:
+    """See :func:`dsm_dask.dataset.write.create`."""
+    with _engine(engine) as used:
+        return _write.create(dataset, sources, engine=used, copy=copy, message=message)
+
+
+def append(
+    dataset: str, sources: str | Sequence[str], *, message: str = "", engine: Engine | None = None
+) -> _write.Written:
+    """See :func:`dsm_dask.dataset.write.append`."""
+    with _engine(engine) as used:
+        return _write.append(dataset, sources, engine=used, message=message)
+
+
+def drop(
+    dataset: str, where: str, *, message: str = "", engine: Engine | None = None
+) -> _write.Written:
+    """See :func:`dsm_dask.dataset.drop.drop`."""
+    with _engine(engine) as used:
+        return _drop.drop(dataset, where, engine=used, message=message)
+
+
+def add_columns(
+    dataset: str, row_map: _columns.RowMap, *, message: str = "", engine: Engine | None = None
+) -> _write.Written:
+    """See :func:`dsm_dask.dataset.columns.add_columns`."""
+    with _engine(engine) as used:
+        return _columns.add_columns(dataset, row_map, engine=used, message=message)
+
+
+def profile(
+    data: Any, columns: Sequence[str] | None = None, *, engine: Engine | None = None
+) -> _profile.Profile:
+    """See :func:`dsm_dask.stats.profile.profile`; ``data`` is a dataset, a path or a Table."""
+    with _engine(engine) as used:
+        return _profile.profile(open_data(data, used.map), columns, engine=used)
+
+
+def dedup(
+    data: Any,
+    on: str | Sequence[str],
+    *,
+    drop: bool = False,
+    out: str | None = None,
+    message: str = "",
+    engine: Engine | None = None,
+) -> Deduplicated:
+    """See :func:`dsm_dask.dedup.exact.dedup_exact`."""
+    with _engine(engine) as used:
+        table = open_data(data, used.map)
+        return dedup_exact(table, on, engine=used, drop=drop, out=out, message=message)
+
+
+def verify(dataset: str, *, engine: Engine | None = None) -> _verify.Verified:
+    """See :func:`dsm_dask.dataset.verify.verify`."""
+    with _engine(engine) as used:
+        return _verify.verify(dataset, engine=used)
+
+
+def gc(
+    dataset: str, *, older_than: dt.timedelta = dt.timedelta(days=14), dry_run: bool = False
+) -> _gc.Collected:
+    """See :func:`dsm_dask.dataset.gc.gc`."""
+    return _gc.gc(dataset, older_than=older_than, dry_run=dry_run)
+
+
+def run(job: str, *, engine: Engine | None = None) -> JobRun:
+    """Run a job file; see :func:`dsm_dask.jobs.run.run_job`."""
+    with _engine(engine) as used:
+        return run_job(load_job(job), engine=used)

@@ -1,0 +1,184 @@
+"""How every verb begins and ends: engine, progress, one JSON object or text, exit code."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from dsm_dask import storage
+from dsm_dask.engine import Engine
+from dsm_dask.errors import DsmError, Interrupted
+from dsm_dask.jobs.run import Meter
+from dsm_dask.progress import Silent, for_terminal
+
+DATA = click.argument("data")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+MESSAGE = click.option("--message", "-m", default="", help="What the version is for.")
+TAG = click.option("--tag", "tag_name", help="Tag the new version.")
+ON_ERROR = click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What to do about a partition that cannot be processed.",
+)
+
+
+class Outcome:
+    """One call of a verb: what it runs on, and what it says."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.workers: int | None = options["workers"]
+        self.as_json: bool = options["as_json"]
+        self.quiet: bool = options["quiet"]
+        self.debug: bool = options["debug"]
+        self._options = options
+        self.exit_code = 0
+        self._engine: Engine | None = None
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """Started when first used, closed by :func:`verb`."""
+        on_error = self._options.get("on_error", "fail")
+        silent = self.quiet or self.as_json and not sys.stderr.isatty()
+        self._engine = Engine(
+            self._options["scheduler"],
+            self._options["workers"],
+            options=storage.current_options(),
+            progress=Silent() if silent else for_terminal(),
+            on_error=on_error,
+        )
+        return self._engine
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        with storage.counting() as driver:
+            self._driver = driver
+            self._meter: Meter | None = None
+            self._first = Meter(_NoEngine(), driver)  # type: ignore[arg-type]
+            yield
+
+    def io(self) -> dict[str, Any]:
+        """The ``io`` object: what workers and this process moved."""
+        found = self._first.read()
+        if self._engine is not None:
+            for name, value in self._engine.io.to_dict().items():
+                found[name] += value
+            found["client_bytes"] = self._engine.client_bytes
+        return found
+
+    def say(self, result: dict[str, Any], text: Callable[[], str], exit_code: int = 0) -> None:
+        """Print the result: as JSON, or as ``text()``."""
+        skipped = [s.to_dict() for s in self._engine.skipped] if self._engine is not None else []
+        if skipped:
+            result = {**result, "skipped": skipped}
+            exit_code = exit_code or 3
+        self.exit_code = exit_code
+        if self.as_json:
+            print(json.dumps({**result, "io": self.io()}, default=str))
+            return
+        if not self.quiet:
+            print(text())
+            for one in skipped:
+                print(f"Skipped {one['partition']}: {one['cause']}", file=sys.stderr)
+
+
+class _NoEngine:
+    io = storage.IO()
+    client_bytes = 0
+
+
+def verb(function: Callable[..., None]) -> click.Command:
+    """A click command with the options that every verb takes, and errors told properly."""
+
+    @functools.wraps(function)
+    def run(**options: Any) -> int:
+        common = ("as_json", "quiet", "debug", "scheduler", "workers", "endpoint_url", "region")
+        outcome = Outcome(options)
+        given = storage.Options(endpoint_url=options["endpoint_url"], region=options["region"])
+        rest = {name: value for name, value in options.items() if name not in common}
+        rest.pop("on_error", None)
+        with storage.using(given):
+            return _guarded(outcome, lambda: function(outcome, **rest))
+
+    name = function.__module__.rsplit(".", 1)[1]
+    command = click.command(name, help=function.__doc__)(run)
+    for option in _COMMON:
+        command = option(command)  # after the verb's own
+    return command
+
+
+_COMMON = [
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    click.option("--scheduler", metavar="ADDR", help="Address of a Dask scheduler."),
+    click.option(
+        "--workers", type=click.IntRange(0), help="Local worker processes; 0: this process."
+    ),
+    click.option("--endpoint-url", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL)."),
+    click.option("--region", metavar="NAME", help="S3 region (else AWS_REGION)."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress and no text."),
+    click.option("--debug", is_flag=True, help="Show tracebacks."),
+]
+
+
+def _guarded(outcome: Outcome, work: Callable[[], None]) -> int:
+    _terminate_as_interrupt()
+    try:
+        with outcome.measured():
+            try:
+                work()
+            finally:
+                outcome.close()
+    except DsmError as error:
+        return _fail(error, outcome.as_json, outcome.debug)
+    except KeyboardInterrupt:
+        stopped = Interrupted(
+            "Stopped before the end; nothing is half written.",
+            valid="Run the same command again: finished partitions are not repeated.",
+        )
+        return _fail(stopped, outcome.as_json, outcome.debug)
+    return outcome.exit_code
+
+
+def _terminate_as_interrupt() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def _fail(error: DsmError, as_json: bool, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if as_json:
+        print(json.dumps({"error": error.to_dict()}))
+    print(f"error: {error}", file=sys.stderr)
+    print(f"       (dsm explain {error.code})", file=sys.stderr)
+    return error.exit_code
+
+
+def fail_usage(error: click.ClickException, as_json: bool) -> int:
+    """A mistake in the command line itself."""
+    message = error.format_message()
+    if as_json:
+        body = {"code": "usage", "what": message, "where": None, "valid": None}
+        print(json.dumps({"error": body}))
+    ctx = getattr(error, "ctx", None)
+    if ctx is not None:
+        print(ctx.get_usage(), file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
+    return 2

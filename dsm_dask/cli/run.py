@@ -1,0 +1,84 @@
+"""``dsm run``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dsm_dask.cli import text
+from dsm_dask.cli.outcome import Outcome, verb
+from dsm_dask.errors import UsageError
+from dsm_dask.jobs.run import plan_job, run_job
+from dsm_dask.jobs.spec import json_schema, load_job
+
+
+@verb
+@click.argument("job", required=False)
+@click.option("--dry-run", is_flag=True, help="Print the plan: partitions, bytes to read, tasks.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of job files.")
+def command(out: Outcome, job: str | None, dry_run: bool, schema: bool) -> None:
+    """Run a JOB file (YAML). Run again, it goes on where it stopped."""
+    if schema:
+        click.echo(json_schema(), nl=False)
+        return
+    if job is None:
+        raise UsageError("Give a job file.", valid="dsm run JOB.yaml")
+    loaded = load_job(job)
+    if dry_run:
+        plan = plan_job(loaded, engine=out.engine)
+        out.say(plan, lambda: plan_text(plan))
+        return
+    found = run_job(loaded, engine=out.engine).to_dict()
+    out.say(found, lambda: run_text(found))
+
+
+def plan_text(plan: dict[str, Any]) -> str:
+    rows = [
+        [s["verb"], s["partitions"], s["tasks"], text.size(s["bytes_to_read"])]
+        for s in plan["steps"]
+    ]
+    heads = ["step", "partitions", "tasks", "to read"]
+    return f"{plan['job']} on {plan['dataset']} (dry run)\n" + text.table(heads, rows, "1 2 3")
+
+
+def run_text(found: dict[str, Any]) -> str:
+    """One line a step, then the totals."""
+    rows = [
+        [
+            step["verb"], _told(step), f"{step['seconds']:.1f} s",
+            text.size(step["io"]["bytes_read"]), text.size(step["io"]["bytes_written"]),
+            text.size(step["io"]["client_bytes"]),
+        ]
+        for step in found["steps"]
+    ]  # fmt: skip
+    total = found["io"]
+    rows.append(
+        [
+            "total", f"{text.size(found['bytes_in_dataset'])} in the dataset",
+            f"{total['seconds']:.1f} s", text.size(total["bytes_read"]),
+            text.size(total["bytes_written"]), text.size(total["client_bytes"]),
+        ]
+    )  # fmt: skip
+    heads = ["step", "what", "time", "read", "written", "to client"]
+    return text.table(heads, rows, "2 3 4 5")
+
+
+def _told(step: dict[str, Any]) -> str:
+    result, verb_ = step["result"], step["verb"]
+    if verb_ in ("create", "append", "drop"):
+        return text.written(result).split("/")[-1]
+    if verb_ == "dedup":
+        kept = f", version {result['version']} keeps {result['kept']:,}"
+        return f"{result['duplicates']:,} duplicates in {result['clusters']:,} clusters{kept}"
+    if verb_ == "profile":
+        return f"{result['rows']:,} rows, {len(result['columns'])} columns"
+    if verb_ in ("tag", "branch"):
+        return f"{result['name']} → version {result['version']}"
+    if verb_ == "log":
+        return f"{len(result['versions'])} versions"
+    if verb_ == "diff":
+        return f"{result['added']:,} added, {result['removed']:,} removed"
+    if verb_ == "verify":
+        return f"{result['objects']:,} objects, {len(result['damaged'])} damaged"
+    return str(result.get("html", ""))

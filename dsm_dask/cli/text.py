@@ -1,0 +1,148 @@
+"""Results as text for a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+
+def number(value: Any) -> str:
+    """
+    >>> number(1234567), number(0.123456), number(None)
+    ('1,234,567', '0.1235', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return str(value)
+
+
+def size(count: float) -> str:
+    """
+    >>> size(512), size(20_480), size(3_500_000_000)
+    ('512 B', '20.5 KB', '3.5 GB')
+    """
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("KB", "MB", "GB", "TB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.3g} {unit}" if count < 100 else f"{count:.0f} {unit}"
+    return f"{count:.1f} PB"
+
+
+def short(value: Any, width: int) -> str:
+    """One line of at most ``width`` characters."""
+    text = number(value).replace("\n", "⏎")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: str = "") -> str:
+    """A plain table; ``right`` names the columns (by position, as digits) to align right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, head in enumerate(heads):
+        grid.add_column(head, justify="right" if str(index) in right.split() else "left")
+    for row in rows:
+        grid.add_row(*(Text(number(cell)) for cell in row))
+    return rendered(grid, Console)
+
+
+def rendered(grid: Any, console: Any) -> str:
+    """The text of a rich table, in colour only on a terminal."""
+    import shutil
+    import sys
+
+    sink = io.StringIO()
+    width = shutil.get_terminal_size((100, 40)).columns
+    out = console(file=sink, width=width, force_terminal=sys.stdout.isatty(), highlight=False)
+    out.print(grid)
+    return sink.getvalue().rstrip("\n")
+
+
+def profile(found: dict[str, Any]) -> str:
+    """One line a column."""
+    rows = []
+    for name, column in found["columns"].items():
+        quantiles = column.get("quantiles") or {}
+        top = column.get("top") or []
+        low, high = column.get("min"), column.get("max")
+        middle = quantiles.get("0.5")
+        note = (
+            ""
+            if middle is not None or not top
+            else f"{short(top[0]['value'], 18)} ×{top[0]['count']:,}"
+        )
+        rows.append(
+            [
+                short(name, 24), short(column["type"], 22), column["nulls"], column.get("distinct"),
+                short(low, 16), short(middle, 12) if middle is not None else note, short(high, 16),
+            ]
+        )  # fmt: skip
+    heads = ["column", "type", "nulls", "distinct", "min", "median or top", "max"]
+    return f"{found['rows']:,} rows\n" + table(heads, rows, "2 3")
+
+
+def log(found: dict[str, Any]) -> str:
+    """One line a version, newest first."""
+    rows = [
+        [
+            v["version"], v["at"].replace("T", " ")[:16], v["job"], v["rows"],
+            size(v["bytes_written"]), ", ".join(v["tags"]), short(v["message"], 40),
+        ]
+        for v in found["versions"]
+    ]  # fmt: skip
+    return table(["version", "at (UTC)", "by", "rows", "written", "tags", "message"], rows, "0 3 4")
+
+
+def diff(found: dict[str, Any]) -> str:
+    """What changed, in words."""
+    parts = [
+        f"{found['added']:,} rows added",
+        f"{found['removed']:,} removed",
+        f"{found['updated']:,} updated",
+    ]
+    for name, words in (("columns_added", "columns added"), ("columns_removed", "removed")):
+        if found[name]:
+            parts.append(f"{words}: {', '.join(found[name])}")
+    return f"{found['before']} → {found['after']}\n" + "; ".join(parts)
+
+
+def written(found: dict[str, Any]) -> str:
+    """What a verb that commits did."""
+    changes = {
+        "added": "rows added", "dropped": "rows dropped", "restored": "restored",
+        "columns_added": "columns added",
+    }  # fmt: skip
+    told = ", ".join(f"{found[k]:,} {word}" for k, word in changes.items() if k in found)
+    if found["committed"]:
+        return f"{found['dataset']}@{found['version']}: {told}; {found['rows']:,} rows"
+    state = "dry run, nothing written" if found.get("dry_run") else "nothing to commit"
+    return f"{found['dataset']}: {told} ({state}); {found['rows']:,} rows"
+
+
+def dedup(found: dict[str, Any]) -> str:
+    """Counts, and the largest clusters."""
+    share = found["duplicates"] / found["rows"] if found["rows"] else 0
+    lines = [
+        f"{found['rows']:,} rows: {found['duplicates']:,} duplicates ({share:.1%}) "
+        f"in {found['clusters']:,} clusters; {found['kept']:,} to keep"
+    ]
+    if found["committed"]:
+        lines.append(f"{found['dataset']}@{found['version']}: duplicates dropped")
+    if found["largest"]:
+        rows = [
+            [c["size"], c["survivor"], short(" | ".join(c["values"].values()), 60)]
+            for c in found["largest"]
+        ]
+        lines.append(table(["copies", "kept row", "value"], rows, "0 1"))
+    return "\n".join(lines)

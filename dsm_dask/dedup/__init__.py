@@ -1,0 +1,1 @@
+"""Duplicates: which rows say the same, and which one of them to keep."""

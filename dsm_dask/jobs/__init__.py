@@ -1,0 +1,1 @@
+"""Jobs: steps declared as data, run one after another."""

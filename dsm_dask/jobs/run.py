@@ -1,0 +1,251 @@
+"""Run a job: its steps one after another, each on the version that the last one left.
+
+A step that commits is found again by its key (see :mod:`dsm_dask.dataset.commit`), so a job that
+died may simply be run again: what was committed is not committed twice, what was computed is not
+computed twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dsm_dask import storage
+from dsm_dask.dataset.drop import drop
+from dsm_dask.dataset.history import diff, log
+from dsm_dask.dataset.naming import branch, tag
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.verify import verify
+from dsm_dask.dataset.version import Dataset, is_dataset, open_dataset
+from dsm_dask.dataset.write import append, create
+from dsm_dask.dedup.exact import dedup_exact
+from dsm_dask.engine import Engine, tasks
+from dsm_dask.errors import JobSpecError
+from dsm_dask.jobs import spec
+from dsm_dask.sources.parquet import open_parquet
+from dsm_dask.stats.profile import profile
+from dsm_dask.storage import IO
+from dsm_dask.table import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class StepRun:
+    """What one step did."""
+
+    verb: str
+    result: dict[str, Any]
+    io: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        return float(self.io["seconds"])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "seconds": self.seconds}
+
+
+@dataclasses.dataclass(frozen=True)
+class JobRun:
+    """What a job did."""
+
+    job: str
+    dataset: str
+    version: int | None
+    steps: tuple[StepRun, ...]
+    io: dict[str, Any]
+    bytes_in_dataset: int
+    """Stored bytes of the rows' files."""
+
+    def to_dict(self) -> dict[str, Any]:
+        found = dataclasses.asdict(self)
+        return {
+            **found,
+            "steps": [step.to_dict() for step in self.steps],
+            "seconds": self.io["seconds"],
+        }
+
+
+class Meter:
+    """What was moved since it was made: by workers, and by this process."""
+
+    def __init__(self, engine: Engine, driver: Callable[[], IO]) -> None:
+        self._engine, self._driver = engine, driver
+        self._began = time.monotonic()
+        self._io, self._client = engine.io + driver(), engine.client_bytes
+
+    def read(self) -> dict[str, Any]:
+        """The ``io`` object of ``--json``."""
+        io = self._engine.io + self._driver() - self._io
+        return {
+            **io.to_dict(),
+            "client_bytes": self._engine.client_bytes - self._client,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
+
+
+def run_job(job: spec.Job, *, engine: Engine) -> JobRun:
+    """Run every step of a job."""
+    engine.start()
+    engine.on_error = job.on_error
+    runner = _Runner(job, engine)
+    with storage.counting() as driver:
+        whole = Meter(engine, driver)
+        for step in job.steps:
+            meter = Meter(engine, driver)
+            result = runner.run(step, whole)
+            runner.done.append(StepRun(step.verb, result, meter.read()))
+        return runner.so_far(whole)
+
+
+class _Runner:
+    def __init__(self, job: spec.Job, engine: Engine) -> None:
+        self.job, self.engine = job, engine
+        self.done: list[StepRun] = []
+        self.current: Dataset | None = None
+        self.first: Dataset | None = None
+
+    def run(self, step: spec.Step, whole: Meter) -> dict[str, Any]:
+        if step.verb == "report":
+            return self._report(step.arguments, whole)
+        return getattr(self, f"_{step.verb}")(step.arguments)  # type: ignore[no-any-return]
+
+    def so_far(self, whole: Meter) -> JobRun:
+        here = self.current
+        return JobRun(
+            self.job.name,
+            self.job.dataset,
+            here.version if here else None,
+            tuple(self.done),
+            whole.read(),
+            here.size if here else 0,
+        )
+
+    @property
+    def here(self) -> Dataset:
+        """The version that the last step left; the newest one when the job begins."""
+        if self.current is None:
+            self._at(open_dataset(self.job.dataset))
+        assert self.current is not None
+        return self.current
+
+    def _at(self, dataset: Dataset) -> None:
+        self.current = dataset
+        self.first = self.first or dataset
+
+    def _moved_to(self, written: dict[str, Any]) -> dict[str, Any]:
+        uri, name = Ref.parse(self.job.dataset).uri, str(written["version"])
+        branch_name = self.current.branch if self.current else None
+        self._at(open_dataset(Ref(uri, f"{branch_name}:{name}" if branch_name else name)))
+        return written
+
+    def _create(self, args: spec.Create) -> dict[str, Any]:
+        made = create(
+            self.job.dataset, args.sources, engine=self.engine, copy=args.copy_rows,
+            message=args.message, resume=True,
+        )  # fmt: skip
+        return self._moved_to(made.to_dict())
+
+    def _append(self, args: spec.Append) -> dict[str, Any]:
+        made = append(self.here.name, args.sources, engine=self.engine, message=args.message)
+        return self._moved_to(made.to_dict())
+
+    def _profile(self, args: spec.Profile) -> dict[str, Any]:
+        found = profile(self.here, args.columns, engine=self.engine)
+        if args.html:
+            from dsm_dask.report import profile_page
+
+            page = profile_page(found.to_dict(), title=self.here.name)
+            storage.write(args.html, page.encode())
+        return {"dataset": self.here.name, **found.to_dict()}
+
+    def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
+        found = dedup_exact(
+            self.here, args.on, engine=self.engine, drop=args.drop, out=args.out,
+            message=args.message,
+        ).to_dict()  # fmt: skip
+        return self._moved_to(found) if args.drop else found
+
+    def _drop(self, args: spec.Drop) -> dict[str, Any]:
+        made = drop(self.here, args.where, engine=self.engine, message=args.message)
+        return self._moved_to(made.to_dict())
+
+    def _tag(self, args: spec.Tag) -> dict[str, Any]:
+        return tag(self.here, args.name, force=args.force).to_dict()
+
+    def _branch(self, args: spec.Branch) -> dict[str, Any]:
+        return branch(self.here, args.name).to_dict()
+
+    def _log(self, args: spec.Log) -> dict[str, Any]:
+        return log(self.here, args.limit).to_dict()
+
+    def _diff(self, args: spec.Diff) -> dict[str, Any]:
+        uri, here = self.here.uri, self.here
+        before = Ref(uri, args.before) if args.before else (self.first or here)
+        after = Ref(uri, args.after) if args.after else here
+        return diff(open_dataset(before), open_dataset(after)).to_dict()
+
+    def _verify(self, args: spec.Verify) -> dict[str, Any]:
+        return verify(self.here, engine=self.engine).to_dict()
+
+    def _report(self, args: spec.Report, whole: Meter) -> dict[str, Any]:
+        from dsm_dask.report import run_page
+
+        title = args.title or self.job.description or self.job.name
+        page = run_page(self.so_far(whole).to_dict(), title=title).encode()
+        storage.write(args.html, page)
+        return {"html": args.html, "bytes": len(page)}
+
+
+# ---------------------------------------------------------------------------------------------
+# The plan
+
+
+def plan_job(job: spec.Job, *, engine: Engine) -> dict[str, Any]:
+    """What running a job would take: for each step its partitions, tasks and bytes to read.
+
+    Reads footers and metadata only; writes nothing. Partitions whose states are cached are not
+    told apart: the figures are the most that is read.
+    """
+    table: Table | None = None
+    if is_dataset(Ref.parse(job.dataset).uri):
+        table = open_dataset(job.dataset)
+    steps = []
+    for index, step in enumerate(job.steps):
+        args = step.arguments
+        if step.verb in ("create", "append"):
+            table = open_parquet(args.sources, map_=engine.map)
+        if table is None:
+            raise JobSpecError(
+                f"steps[{index}].{step.verb}: there is no dataset at {job.dataset} yet.",
+                where=job.dataset,
+                valid="Begin the job with a create step.",
+            )
+        steps.append({"verb": step.verb, **_plan_step(step, table)})
+    return {"job": job.name, "dataset": job.dataset, "dry_run": True, "steps": steps}
+
+
+def _plan_step(step: spec.Step, table: Table) -> dict[str, Any]:
+    from dsm_dask.where import Where
+
+    args = step.arguments
+    columns: list[str] = []
+    if step.verb == "profile":
+        columns = args.columns or list(table.schema.names)
+    elif step.verb == "dedup":
+        columns = args.on
+    elif step.verb == "drop":
+        columns = list(Where(args.where).columns)
+    elif step.verb == "create" and args.copy_rows:
+        columns = list(table.schema.names)
+    elif step.verb not in ("create", "append"):
+        return {"partitions": 0, "tasks": 0, "bytes_to_read": 0}
+    sizes = table.column_sizes()
+    partitions = table.partitions()
+    return {
+        "partitions": len(partitions),
+        "tasks": len(tasks(partitions)),
+        "rows": table.rows,
+        "bytes_to_read": sum(sizes.get(name, 0) for name in columns),
+    }

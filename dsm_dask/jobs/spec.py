@@ -1,0 +1,258 @@
+"""Job specs: YAML that says what to do, validated before anything is done.
+
+A spec is data. It is read by a safe YAML 1.2 loader (``on`` and ``no`` are words, not booleans),
+unknown keys are errors with their path, and nothing in it is ever executed. ``docs/job.schema.json``
+is its JSON Schema.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dsm_dask.errors import JobSpecError, NotFound
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Strings = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Create(_Model):
+    """Link Parquet files (or copy them) as version 1."""
+
+    sources: Strings = Field(description="Paths, folders or globs of Parquet files.")
+    copy_rows: bool = Field(False, alias="copy", description="Copy the rows instead of linking.")
+    message: str = ""
+
+
+class Append(_Model):
+    """Add the files that are not in the dataset yet."""
+
+    sources: Strings
+    message: str = ""
+
+
+class Profile(_Model):
+    """Statistics of every column."""
+
+    columns: Strings | None = None
+    html: str | None = Field(None, description="Write the profile as an HTML page here.")
+
+
+class Dedup(_Model):
+    """Find rows that are equal on some columns, and drop all but the first."""
+
+    on: Strings = Field(description="Columns to compare.")
+    method: Literal["exact"] = "exact"
+    drop: bool = Field(False, description="Commit a version without the duplicates.")
+    out: str | None = Field(None, description="Write the decisions as Parquet in this folder.")
+    message: str = ""
+
+
+class Drop(_Model):
+    """Drop rows for which an SQL condition holds."""
+
+    where: str
+    message: str = ""
+
+
+class Tag(_Model):
+    """Name the current version."""
+
+    name: str
+    force: bool = False
+
+
+class Branch(_Model):
+    """Start a branch at the current version."""
+
+    name: str
+
+
+class Log(_Model):
+    """List the versions."""
+
+    limit: int | None = Field(None, ge=1)
+
+
+class Diff(_Model):
+    """Compare two versions: by default the first of this job and the current one."""
+
+    before: str | None = None
+    after: str | None = None
+
+
+class Verify(_Model):
+    """Check source files and checksums."""
+
+
+class Report(_Model):
+    """Write one HTML page about everything that the job did."""
+
+    html: str
+    title: str | None = None
+
+
+STEPS: dict[str, type[_Model]] = {
+    "create": Create,
+    "append": Append,
+    "profile": Profile,
+    "dedup": Dedup,
+    "drop": Drop,
+    "tag": Tag,
+    "branch": Branch,
+    "log": Log,
+    "diff": Diff,
+    "verify": Verify,
+    "report": Report,
+}
+
+
+class Step(_Model):
+    """One step: exactly one of the verbs, with its arguments."""
+
+    create: Create | None = None
+    append: Append | None = None
+    profile: Profile | None = None
+    dedup: Dedup | None = None
+    drop: Drop | None = None
+    tag: Tag | None = None
+    branch: Branch | None = None
+    log: Log | None = None
+    diff: Diff | None = None
+    verify: Verify | None = None
+    report: Report | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_arguments(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {value: {}}
+        if isinstance(value, dict):
+            value = {name: {} if body is None else body for name, body in value.items()}
+            if len(value) != 1:
+                raise ValueError(f"a step has one verb; this one has {len(value)}")
+        return value
+
+    @property
+    def verb(self) -> str:
+        return next(name for name in STEPS if getattr(self, name) is not None)
+
+    @property
+    def arguments(self) -> Any:
+        return getattr(self, self.verb)
+
+
+class Job(_Model):
+    """A job: a dataset and what to do with it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    dataset: str = Field(description="URI of the dataset, with @BRANCH if not the main one.")
+    on_error: Literal["fail", "skip"] = "fail"
+    steps: list[Step] = Field(min_length=1)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of a boolean: only ``true`` and ``false``."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def load_job(path: str | Path) -> Job:
+    """Read and validate a job file; raises NotFound or JobSpecError with the key's path."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotFound(f"There is no job file {path}.", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise JobSpecError(f"{path} is not text: {error}.", where=str(path)) from None
+    return parse_job(text, str(path))
+
+
+def parse_job(text: str, where: str = "job") -> Job:
+    """Validate the text of a job.
+
+    >>> job = parse_job("{name: x, dataset: d, steps: [{dedup: {on: text, drop: true}}]}")
+    >>> job.steps[0].verb, job.steps[0].arguments.on
+    ('dedup', ['text'])
+    """
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise JobSpecError(f"{where} is not valid YAML{line}: {problem}.", where=where) from None
+    if not isinstance(data, dict):
+        raise JobSpecError(
+            f"{where} holds no job.", where=where, valid="A job has name, dataset and steps."
+        )
+    try:
+        return Job.model_validate(data)
+    except ValidationError as error:
+        raise _explained(error, where) from None
+
+
+def _explained(error: ValidationError, where: str) -> JobSpecError:
+    problem = error.errors()[0]
+    place = _path(problem["loc"])
+    known = _keys_at(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        return JobSpecError(
+            f"{place}: there is no key {key!r} here.",
+            where=f"{where}: {place}",
+            valid=f"{hint}Known: {', '.join(known)}.",
+        )
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        message = "this key is missing"
+    valid = f"Known keys here: {', '.join(known)}." if known else None
+    return JobSpecError(f"{place}: {message}.", where=f"{where}: {place}", valid=valid)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """
+    >>> _path(("steps", 1, "dedup", "onn"))
+    'steps[1].dedup.onn'
+    """
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.lstrip(".") or "the job"
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    names = [part for part in loc[:-1] if isinstance(part, str) and part in STEPS]
+    if names:
+        model: type[BaseModel] = STEPS[names[-1]]
+    else:
+        model = Step if "steps" in loc[:-1] else Job
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def json_schema() -> str:
+    """The JSON Schema of a job file, as published in ``docs/job.schema.json``."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Job.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"

@@ -1,0 +1,157 @@
+"""From results to a page: one file that asks for nothing else.
+
+The page may run its one script, known by its hash, and nothing that comes with the data: values
+are escaped by jinja2, and the data that the script draws from holds no markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from dsm_dask.report import columns, story, text
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
+    """The page of a profile, from ``Profile.to_dict()``.
+
+    >>> column = {"type": "string", "count": 2, "nulls": 0, "top": [{"value": "<b>", "count": 2}]}
+    >>> page = profile_page({"rows": 2, "columns": {"x": column}}, title="A & B")
+    >>> "<title>A &amp; B" in page, "<b>" in page, "&lt;b&gt;" in page
+    (True, False, True)
+    """
+    cards = columns.cards(profile)
+    return _render(
+        "profile.html.j2",
+        title=text.visible(title),
+        cards=cards,
+        remarks=columns.remarks(cards, profile),
+        numbers=_profile_numbers(profile),
+        left_out=story.left_out({"steps": [{"result": profile}]}),
+        rows=text.many(profile.get("rows") or 0, "row"),
+        before=None,
+        data=data_block([card.chart for card in cards]),
+    )
+
+
+def run_page(run: Mapping[str, Any], *, title: str) -> str:
+    """The page of a job's run, from the JSON object of ``dsm run JOB.yaml --json``.
+
+    >>> create = {"verb": "create", "result": {"rows": 5, "version": 1}}
+    >>> page = run_page({"job": "j", "dataset": "d", "steps": [create]}, title="Demo")
+    >>> "<h1>Demo</h1>" in page, "None" in page
+    (True, False)
+    """
+    profiles = [story.result(step) for step in story.steps(run, "profile")]
+    after = profiles[-1] if profiles else {}
+    before = profiles[0] if len(profiles) > 1 else None
+    cards = columns.cards(after, before)
+    return _render(
+        "run.html.j2",
+        title=text.visible(title),
+        cards=cards,
+        remarks=columns.remarks(cards, after),
+        headline=story.headline(run),
+        numbers=story.numbers(run),
+        versions=story.versions(run),
+        differences=story.differences(run),
+        reasons=story.reasons(run),
+        moved=story.moved(run),
+        left_out=story.left_out(run),
+        facts=_facts(run),
+        rows=text.many(after.get("rows") or 0, "row"),
+        before=None if before is None else text.many(before.get("rows") or 0, "row"),
+        data=data_block([card.chart for card in cards]),
+    )
+
+
+def data_block(data: object) -> str:
+    """JSON that is safe inside of a script element.
+
+    >>> data_block(["</script>", "a & b"])
+    '["\\\\u003c/script\\\\u003e","a \\\\u0026 b"]'
+    """
+    shown = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for mark in "<>&\u2028\u2029":
+        shown = shown.replace(mark, f"\\u{ord(mark):04x}")
+    return shown
+
+
+def _profile_numbers(profile: Mapping[str, Any]) -> list[story.Number]:
+    found = profile.get("columns") or {}
+    rows = profile.get("rows") or 0
+    nulls = sum(column.get("nulls") or 0 for column in found.values())
+    shown = [
+        story.Number("Rows", text.count(rows)),
+        story.Number("Columns", text.count(len(found))),
+    ]
+    if rows and found:
+        share = text.share(nulls, rows * len(found))
+        shown.append(story.Number("Missing", share, "of all values are null"))
+    io = profile.get("io") or {}
+    for label, key, note in (
+        ("Read", "bytes_read", "by the workers, in one scan"),
+        ("Reached the client", "client_bytes", "the rest stayed with the workers"),
+    ):
+        if io.get(key) is not None:
+            shown.append(story.Number(label, text.size(io[key]), note))
+    return shown
+
+
+def _facts(run: Mapping[str, Any]) -> list[str]:
+    named = run.get("job")
+    spent = run.get("seconds")
+    facts = [f"Job {text.visible(named)}"] if named else []
+    facts += [text.many(len(story.steps(run)), "step")] if story.steps(run) else []
+    return facts + ([text.seconds(spent)] if spent is not None else [])
+
+
+def _render(template: str, **values: Any) -> str:
+    script, style = _asset("charts.js"), _asset("style.css")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return _environment().get_template(template).render(
+        policy=policy, script=_markup(script), style=_markup(style),
+        **{**values, "data": _markup(values["data"])},
+    )  # fmt: skip
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    folder = resources.files("dsm_dask.report") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _markup(content: str | Sequence[str]) -> Any:
+    """Text of our own that is markup already: the style, the script, the escaped data."""
+    import markupsafe
+
+    return markupsafe.Markup(content)  # noqa: S704 - none of it is from data, or it is escaped
