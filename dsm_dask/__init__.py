@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0.dev0"
+from dsm_dask.about import __version__ as __version__
 
 if TYPE_CHECKING:
     from dsm_dask.api import add_columns as add_columns
@@ -38,7 +38,7 @@ _VERBS = (
     "profile", "restore", "run", "show", "tag", "verify",
 )  # fmt: skip
 
-__all__ = ["Dataset", "Engine", *_VERBS]  # noqa: PLE0604
+__all__ = ["Dataset", "Engine", *_VERBS]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,7 +40,7 @@ def _engine(given: Engine | None) -> Iterator[Engine]:
         yield engine
 
 
-def open(data: str) -> Dataset:  # noqa: A001 - as in dsm.open
+def open(data: str) -> Dataset:
     """A dataset at ``URI``, ``URI@VERSION``, ``URI@TAG`` or ``URI@BRANCH``."""
     return open_dataset(data)
 

@@ -11,41 +11,28 @@ one state whatever the size of the data, and the numbers do not depend on who fi
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import pickle
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from dsm_dask import codec, storage
 from dsm_dask.errors import (
-    AccessDenied,
     ClusterError,
     DsmError,
     MissingExtra,
     PartitionFailed,
-    StoreUnreachable,
 )
-from dsm_dask.fold import Fold, Product, merge_all
+from dsm_dask.fold import Fold, Product
 from dsm_dask.progress import Progress, Silent, Step
-from dsm_dask.states import StateStore, fold_partition
+from dsm_dask.states import StateStore
 from dsm_dask.storage import IO
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
+from dsm_dask.task import Answer, FoldTask, MapTask, MergeTask, OnError, Skipped, tasks
 
 T = TypeVar("T")
 R = TypeVar("R")
-OnError = Literal["fail", "skip"]
-
-TASK_BYTES = 32 << 20
-"""A task takes neighbouring partitions up to this many stored bytes."""
-
-TASK_PARTITIONS = 64
-"""... and up to this many."""
-
-LEAST_TASKS = 16
-"""Small tables are cut into this many tasks, so that all workers have something to do."""
 
 FAN_IN = 8
 """States merged by one task."""
@@ -55,17 +42,6 @@ WINDOW = 4
 
 LOST_WORKERS = 3
 """A task that was running when this many workers died is given up."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Skipped:
-    """A partition left out because of ``on_error="skip"``."""
-
-    partition: str
-    cause: str
-
-    def to_dict(self) -> dict[str, str]:
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +112,7 @@ class Engine:
         Items and results cross the network, so both should be small. The first error is raised;
         what was not started yet is cancelled.
         """
-        calls = [_Map(function, (item,), self.options) for item in items]
+        calls = [MapTask(function, (item,), self.options) for item in items]
         found: list[R] = []
         with Step(self.progress, label, len(items)) as progress:
             for payload in self._runner.run(calls, lambda _: progress.advance(1)):
@@ -155,7 +131,7 @@ class Engine:
         With ``on_error="skip"`` a partition that fails is left out and listed in ``skipped``.
         """
         groups = tasks(partitions)
-        calls = [_Map(function, group, self.options, self.on_error) for group in groups]
+        calls = [MapTask(function, group, self.options, self.on_error) for group in groups]
         found: list[R] = []
         with Step(self.progress, label, len(partitions)) as progress:
             done = self._runner.run(calls, lambda i: progress.advance(len(groups[i])))
@@ -180,8 +156,8 @@ class Engine:
         members = fold.folds if isinstance(fold, Product) else (fold,)
         states: StateStore | None = getattr(table, "states", None) if cache else None
         groups = tasks(table.partitions())
-        calls = [_Fold(members, group, states, self.options, self.on_error) for group in groups]
-        merge = _Merge(members)
+        calls = [FoldTask(members, group, states, self.options, self.on_error) for group in groups]
+        merge = MergeTask(members)
         before = self.io
         with Step(self.progress, label, sum(map(len, groups))) as progress:
             payload = self._runner.reduce(calls, merge, lambda i: progress.advance(len(groups[i])))
@@ -194,132 +170,10 @@ class Engine:
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)
-        answer = _Answer.load(payload)
+        answer = Answer.load(payload)
         self.io += answer.io
         self.skipped.extend(answer.skipped)
         return list(answer.results)
-
-
-def tasks(partitions: Sequence[Partition]) -> list[tuple[Partition, ...]]:
-    """Neighbouring partitions in groups of about a second's work each.
-
-    The grouping depends on the table alone, never on the cluster, and so does the shape of the
-    tree in which states are merged.
-    """
-    total = sum(partition.size for partition in partitions)
-    limit = min(TASK_BYTES, max(1, total // LEAST_TASKS))
-    groups: list[list[Partition]] = []
-    filled = 0
-    for partition in partitions:
-        full = not groups or filled + partition.size > limit or len(groups[-1]) >= TASK_PARTITIONS
-        if full:
-            groups.append([])
-            filled = 0
-        groups[-1].append(partition)
-        filled += partition.size
-    return [tuple(group) for group in groups]
-
-
-# ---------------------------------------------------------------------------------------------
-# What runs on a worker
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """What a task gives back, as bytes, so that what reaches the client can be counted."""
-
-    results: tuple[Any, ...]
-    io: IO
-    skipped: tuple[Skipped, ...] = ()
-
-    def dump(self) -> bytes:
-        return pickle.dumps(self, protocol=5)
-
-    @staticmethod
-    def load(payload: bytes) -> _Answer:
-        return pickle.loads(payload)  # type: ignore[no-any-return]  # noqa: S301 - our own worker's
-
-
-@dataclasses.dataclass(frozen=True)
-class _Map:
-    """Apply a function to a few items; give their results as bytes."""
-
-    function: Callable[[Any], Any]
-    items: tuple[Any, ...]
-    options: storage.Options
-    on_error: OnError = "fail"
-
-    def __call__(self) -> bytes:
-        results: list[Any] = []
-        skipped: list[Skipped] = []
-        with _worker(self.options) as moved:
-            for item in self.items:
-                with _failures(item, self.on_error, skipped):
-                    results.append(self.function(item))
-        return _Answer(tuple(results), moved(), tuple(skipped)).dump()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fold:
-    """The merged state of a few partitions, as bytes."""
-
-    folds: tuple[Fold[Any, Any], ...]
-    items: tuple[Partition, ...]
-    cache: StateStore | None
-    options: storage.Options
-    on_error: OnError
-
-    def __call__(self) -> bytes:
-        found: list[Any] = []
-        skipped: list[Skipped] = []
-        with _worker(self.options) as moved:
-            for partition in self.items:
-                with _failures(partition, self.on_error, skipped):
-                    found.append(fold_partition(self.folds, partition, self.cache))
-        state = merge_all(Product(self.folds), found)
-        return _Answer((codec.encode(state),), moved(), tuple(skipped)).dump()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Merge:
-    """Merge the answers of neighbouring tasks, in their order."""
-
-    folds: tuple[Fold[Any, Any], ...]
-
-    def __call__(self, *payloads: bytes) -> bytes:
-        answers = [_Answer.load(payload) for payload in payloads]
-        states = [codec.decode(answer.results[0]) for answer in answers]
-        state = codec.encode(merge_all(Product(self.folds), states))
-        io = sum((answer.io for answer in answers), IO())
-        skipped = tuple(one for answer in answers for one in answer.skipped)
-        return _Answer((state,), io, skipped).dump()
-
-
-@contextlib.contextmanager
-def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)  # parallelism is by partition
-    with storage.using(options), storage.counting(apart=True) as moved:
-        yield moved
-
-
-@contextlib.contextmanager
-def _failures(item: Any, on_error: OnError, skipped: list[Skipped]) -> Iterator[None]:
-    label = str(getattr(item, "label", None) or item)
-    try:
-        yield
-    except (AccessDenied, StoreUnreachable):
-        raise  # these are not about the partition
-    except Exception as error:
-        if on_error == "skip":
-            skipped.append(Skipped(label, f"{type(error).__name__}: {error}"))
-        elif isinstance(error, DsmError):
-            raise
-        else:
-            raise PartitionFailed(
-                f"{label} failed: {type(error).__name__}: {error}.", where=label
-            ) from error
 
 
 # ---------------------------------------------------------------------------------------------
@@ -343,7 +197,7 @@ class _Inline:
             done(index)
 
     def reduce(
-        self, calls: Sequence[Callable[[], bytes]], merge: _Merge, done: Callable[[int], None]
+        self, calls: Sequence[Callable[[], bytes]], merge: MergeTask, done: Callable[[int], None]
     ) -> bytes | None:
         level = list(self.run(calls, done))
         while len(level) > 1:
@@ -405,7 +259,7 @@ class _Cluster:
                 following += 1
 
     def reduce(
-        self, calls: Sequence[Callable[[], bytes]], merge: _Merge, done: Callable[[int], None]
+        self, calls: Sequence[Callable[[], bytes]], merge: MergeTask, done: Callable[[int], None]
     ) -> bytes | None:
         """One payload: states are merged on workers, neighbours first, as they become ready."""
         level: dict[int, Any] = {}
@@ -417,10 +271,15 @@ class _Cluster:
             level, merged, count = merged, {}, len(merged)
             for group in range(-(-count // FAN_IN)):
                 self._merge_ready(level, merged, group, count, merge)
-        return merged[0].result() if merged else None  # type: ignore[no-any-return]
+        return merged[0].result() if merged else None
 
     def _merge_ready(
-        self, level: dict[int, Any], merged: dict[int, Any], group: int, count: int, merge: _Merge
+        self,
+        level: dict[int, Any],
+        merged: dict[int, Any],
+        group: int,
+        count: int,
+        merge: MergeTask,
     ) -> None:
         members = range(group * FAN_IN, min((group + 1) * FAN_IN, count))
         if all(member in level for member in members):

@@ -1,9 +1,9 @@
 """The WHERE clause of SQL over record batches, for ``--where``.
 
 Parsed by sqlglot, evaluated by Arrow: comparisons, arithmetic, AND, OR, NOT, IN, BETWEEN, LIKE,
-IS [NOT] NULL, CASE-less functions LENGTH, LOWER, UPPER, ABS. Three-valued logic as in SQL: a row for
-which the expression is NULL is not chosen. Expressions are data: nothing in one is ever executed
-as code.
+IS [NOT] NULL, and the functions LENGTH, LOWER, UPPER, ABS. Three-valued logic as in SQL: a row
+for which the expression is NULL is not chosen. Expressions are data: nothing in one is ever
+executed as code.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-import dsm_dask
+from dsm_dask.about import __version__
 
 VERBS = {
     "create": "Make a dataset from Parquet files, linked where they lie.",
@@ -57,7 +57,7 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(dsm_dask.__version__, prog_name="dsm")
+@click.version_option(__version__, prog_name="dsm")
 def dsm() -> None:
     """Dataset management at object-storage scale, on Dask.
 

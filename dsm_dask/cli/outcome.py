@@ -49,7 +49,7 @@ class Outcome:
     def engine(self) -> Engine:
         """Started when first used, closed by :func:`verb`."""
         on_error = self._options.get("on_error", "fail")
-        silent = self.quiet or self.as_json and not sys.stderr.isatty()
+        silent = self.quiet or (self.as_json and not sys.stderr.isatty())
         self._engine = Engine(
             self._options["scheduler"],
             self._options["workers"],

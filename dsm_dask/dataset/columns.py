@@ -64,7 +64,6 @@ def add_columns(
     done = find_key(base, key, since=base.version)
     if done is not None:
         return Written(base.uri, done.version, done.rows, counts, False)
-    # A skipped partition would leave its rows without values and nothing to say so.
     worker = _WriteColumns(row_map, Target.of(base).prefix)
     found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
     pieces = [piece for group in found for piece in group]

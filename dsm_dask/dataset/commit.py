@@ -17,8 +17,8 @@ from typing import Any
 
 import xxhash
 
-import dsm_dask
 from dsm_dask import storage
+from dsm_dask.about import __version__
 from dsm_dask.dataset.partition import open_lance
 from dsm_dask.dataset.version import Dataset, is_dataset, properties
 from dsm_dask.errors import CommitConflict
@@ -138,7 +138,7 @@ def _properties(parent: str, change: Change, run: str) -> dict[str, str]:
         "dsm.key": change.key,
         "dsm.run": run,
         "dsm.parent": parent,
-        "dsm.software": f"dsm-dask {dsm_dask.__version__}",
+        "dsm.software": f"dsm-dask {__version__}",
         "dsm.rows": str(change.rows),
         "dsm.changed": json.dumps(change.changed),
         "dsm.io": json.dumps(change.io.to_dict()),

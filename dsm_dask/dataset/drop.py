@@ -44,7 +44,7 @@ class ChooseWhere:
         if not fragment.deletions or not len(chosen):
             return chosen
         live, _ = live_rows(partition, fragment)
-        return live[chosen]  # type: ignore[no-any-return]
+        return live[chosen]
 
 
 @dataclasses.dataclass(frozen=True)

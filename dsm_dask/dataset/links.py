@@ -1,10 +1,10 @@
 """Linked fragments: rows that stay in their source file.
 
 A link list records the files of one ``create`` or ``append``: size, ETag and row groups of each
-part, and the unified schema. Part *i* of list *L* is a Lance fragment whose only data file is called
-``link-L-i.lance`` and holds one constant column (a few hundred bytes, however many rows); row *j* of
-the fragment is row *j* of the part. The name alone says where the rows are, so commits that race,
-rebase or branch need not agree on anything else.
+part, and the unified schema. Part *i* of list *L* is a Lance fragment whose only data file is
+called ``link-L-i.lance`` and holds one constant column (a few hundred bytes, however many rows);
+row *j* of the fragment is row *j* of the part. The name alone says where the rows are, so commits
+that race, rebase or branch need not agree on anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.errors import DatasetDamaged, NotFound
-from dsm_dask.sources.parquet import FilePart, ParquetTable
+from dsm_dask.sources.file_part import FilePart
+from dsm_dask.sources.parquet import ParquetTable
 
 LINK = "_dsm_link"
 """The constant column of a linked fragment."""

@@ -1,4 +1,4 @@
-"""Fragments of a dataset as partitions: linked and managed columns side by side, deletions honoured."""
+"""Fragments of a dataset as partitions: linked beside managed columns, less what was dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.errors import DatasetDamaged
-from dsm_dask.sources.parquet import FilePart, no_columns
+from dsm_dask.sources.file_part import FilePart, no_columns
 from dsm_dask.table import ROW_ID
 
 BATCH_ROWS = 1 << 16

@@ -251,7 +251,8 @@ def _unknown(ref: Ref, latest: Any) -> UnknownVersion:
     return UnknownVersion(
         f"{ref.uri} has no version, tag or branch {ref.name!r}.",
         where=str(ref),
-        valid=f"Versions go up to {latest.version}. Tags and branches: {nearest(str(ref.name), names)}",
+        valid=f"Versions go up to {latest.version}. Tags and branches: "
+        f"{nearest(str(ref.name), names)}",
     )
 
 

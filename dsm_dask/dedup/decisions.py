@@ -76,7 +76,7 @@ class ChooseListed:
         if not len(row_ids):
             return offsets
         listed = self.between(int(row_ids.min()), int(row_ids.max()))
-        return offsets[np.isin(row_ids, listed)]  # type: ignore[no-any-return]
+        return offsets[np.isin(row_ids, listed)]
 
     def between(self, first: int, last: int) -> npt.NDArray[np.uint64]:
         """Row ids listed from ``first`` to ``last``, read from the row groups that may have any."""

@@ -1,10 +1,10 @@
 """Exact duplicates: rows that agree on every value of some columns.
 
 Rows are compared by a 128-bit hash of their typed values (:mod:`dsm_dask.hashing`): null equals
-null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, sorted, to the
-store (:mod:`dsm_dask.dedup.keys`); other tasks group them, a range of hashes each. Of equal rows
-the one with the smallest row id survives, so the survivors are the same however the table is cut,
-and whatever is retried.
+null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, sorted, to
+the store (:mod:`dsm_dask.dedup.keys`); other tasks group them, a range of hashes each. Of equal
+rows the one with the smallest row id survives, so the survivors are the same however the table is
+cut, and whatever is retried.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from dsm_dask.dataset.drop import drop_rows
 from dsm_dask.dataset.version import Dataset, changes_of, properties
 from dsm_dask.dedup.decisions import ChooseListed, DecisionWriter
 from dsm_dask.dedup.examples import Cluster, with_examples
-from dsm_dask.dedup.keys import KeyFile, WriteKeys, bucket_bits, first_of_runs, total
+from dsm_dask.dedup.keys import FIRST, KeyFile, WriteKeys, bucket_bits, first_of_runs, total
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.table import Table, check_columns
@@ -190,7 +191,7 @@ class _Bucket:
     def run(self) -> _Group:
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
         parts = _side_by_side([(file, self.number, self.bits) for file in files])
-        records = np.concatenate(parts) if parts else np.empty(0)
+        records = np.concatenate([np.empty(0, FIRST), *parts])
         if not len(records):
             return _Group(0, 0, ())
         records = records[np.lexsort((records["row"], records["low"], records["high"]))]
@@ -228,11 +229,11 @@ class _Bucket:
 
 
 def _side_by_side(reads: Sequence[tuple[KeyFile, int, int]]) -> list[npt.NDArray[Any]]:
+    def read(file: KeyFile, bucket: int, bits: int) -> npt.NDArray[Any]:
+        return file.read(bucket, bits, rest=False)
+
     with ThreadPoolExecutor(8) as pool:
-        tasks = [
-            pool.submit(copy_context().run, lambda f, n, b: f.read(n, b, rest=False), *read)
-            for read in reads
-        ]
+        tasks = [pool.submit(copy_context().run, partial(read, *one)) for one in reads]
         return [task.result() for task in tasks]
 
 

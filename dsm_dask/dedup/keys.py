@@ -44,7 +44,7 @@ class KeyFile:
     @property
     def size(self) -> int:
         index = 2 * 8 * (2**self.bits + 1)
-        return HEADER + index + self.firsts * FIRST.itemsize + self.rest * REST.itemsize
+        return int(HEADER + index + self.firsts * FIRST.itemsize + self.rest * REST.itemsize)
 
     def read(self, bucket: int, bucket_bits: int, *, rest: bool) -> npt.NDArray[Any]:
         """First records (or the rest) of which the hash begins with ``bucket``."""

@@ -366,7 +366,7 @@ def extract(files: Sequence[SourceFile]) -> _Extracted:
     return _Extracted(columns.batch(), len(files), skipped)
 
 
-class _NotText(Exception):  # noqa: N818 - a reason, not an error
+class _NotText(Exception):
     """The bytes of a file are not in the encoding that it declares."""
 
 

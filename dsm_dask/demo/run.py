@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsm_dask import storage
-from dsm_dask.demo.corpus import WrittenCorpus, write_corpus
+from dsm_dask.demo.corpus import MAX_ROWS, WrittenCorpus, write_corpus
 from dsm_dask.engine import Engine
 from dsm_dask.errors import NotFound
 from dsm_dask.jobs.run import JobRun, run_job
@@ -50,12 +50,11 @@ def run_demo(
     job = demo_job()
     with S3Server() as server, server.in_environment():
         server.make_bucket(BUCKET)
-        limit = {} if max_rows is None else {"max_rows": max_rows}
 
         def put(name: str, data: bytes) -> None:
             storage.write(f"s3://{BUCKET}/raw/{name}", data)
 
-        corpus = write_corpus(put, **limit)
+        corpus = write_corpus(put, max_rows=MAX_ROWS if max_rows is None else max_rows)
         with Engine(workers=workers, progress=progress) as engine:
             found = run_job(job, engine=engine)
     report = next(step.result["html"] for step in found.steps if step.verb == "report")

@@ -21,13 +21,14 @@ from dsm_dask.dataset.verify import verify
 from dsm_dask.dataset.version import Dataset, is_dataset, open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.dedup.exact import dedup_exact
-from dsm_dask.engine import Engine, tasks
+from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
 from dsm_dask.table import Table
+from dsm_dask.task import tasks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Job specs: YAML that says what to do, validated before anything is done.
 
 A spec is data. It is read by a safe YAML 1.2 loader (``on`` and ``no`` are words, not booleans),
-unknown keys are errors with their path, and nothing in it is ever executed. ``docs/job.schema.json``
-is its JSON Schema.
+unknown keys are errors with their path, and nothing in it is ever executed. Its JSON Schema is
+``docs/job.schema.json``.
 """
 
 from __future__ import annotations

@@ -165,8 +165,8 @@ def _figures(column: Column, old: Column | None, show: Callable[[Any], str]) -> 
         "Nulls": lambda c: _part(c, "nulls"),
         "NaN": lambda c: _part(c, "nan") if c.get("nan") else "",
         "Distinct": _distinct,
-        "Min": lambda c: "" if c.get("quantiles") else _end(c, "min", show),
-        "Max": lambda c: "" if c.get("quantiles") else _end(c, "max", show),
+        "Min": lambda c: _end(c, "min", show),
+        "Max": lambda c: _end(c, "max", show),
         "Mean ± std": _mean,
     }
     found = []
@@ -204,8 +204,8 @@ def _hint(label: str, column: Column) -> str:
 
 def _end(column: Column, key: str, show: Callable[[Any], str]) -> str:
     value = column.get(key)
-    if value is None:
-        return ""
+    if value is None or isinstance(value, bool) or column.get("quantiles"):
+        return ""  # of no use, or shown with the quantiles
     shown = show(value)
     if not isinstance(value, str):
         return shown

@@ -99,7 +99,7 @@ def _profile_numbers(profile: Mapping[str, Any]) -> list[story.Number]:
     io = profile.get("io") or {}
     for label, key, note in (
         ("Read", "bytes_read", "by the workers, in one scan"),
-        ("Reached the client", "client_bytes", "the rest stayed with the workers"),
+        ("Reached the client", "client_bytes", "results only"),
     ):
         if io.get(key) is not None:
             shown.append(story.Number(label, text.size(io[key]), note))

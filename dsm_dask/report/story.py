@@ -153,15 +153,11 @@ def dropped_by(step: Json) -> int:
 
 def rows_in(run: Json) -> int | None:
     """Rows before anything was dropped."""
-    for verbs, name in (
-        (("dedup",), "rows"),
-        (("append", "create"), "rows"),
-        (("profile",), "rows"),
-    ):
-        found = [result(step).get(name) for step in steps(run, *verbs)]
-        found = [rows for rows in found if rows is not None]
-        if found:
-            return int(found[0] if verbs != ("append", "create") else found[-1])
+    for verbs, place in ((("dedup",), 0), (("append", "create"), -1), (("profile",), 0)):
+        found = [result(step).get("rows") for step in steps(run, *verbs)]
+        known = [int(rows) for rows in found if rows is not None]
+        if known:
+            return known[place]
     return None
 
 
@@ -253,7 +249,7 @@ def _outcome(run: Json) -> list[Phrase]:
     if not makers or result(makers[-1]).get("version") is None:
         return []
     found = result(makers[-1])
-    phrases = [Phrase(f" Version {found['version']}")]
+    phrases = [Phrase(f" Version\u00a0{found['version']}")]
     tags = [result(step).get("name") for step in steps(run, "tag")]
     tags = [name for name in tags if name]
     if tags:
@@ -290,8 +286,7 @@ def numbers(run: Json) -> list[Number]:
         found.append(Number("Cost of the new version", text.size(cost), note))
     client = (run.get("io") or {}).get("client_bytes")
     if client is not None:
-        note = "the rest stayed with the workers"
-        found.append(Number("Reached the client", text.size(client), note))
+        found.append(Number("Reached the client", text.size(client), "results only"))
     return found
 
 

@@ -1,0 +1,1 @@
+"""Versioned datasets on Lance: linked or managed rows, atomic commits, lineage."""

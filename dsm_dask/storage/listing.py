@@ -1,0 +1,144 @@
+"""What is there: files, folders, globs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import glob as local_glob
+import os
+from pathlib import Path
+from typing import Any
+
+from dsm_dask.errors import DsmError, NotFound
+from dsm_dask.storage.filesystem import filesystem, key_of
+from dsm_dask.storage.io_count import count
+from dsm_dask.storage.retry import retry
+from dsm_dask.storage.uri import is_local, normalise, parent
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectInfo:
+    """One stored object. ``etag`` changes whenever the content may have changed."""
+
+    uri: str
+    size: int
+    etag: str
+
+
+def find(pattern: str, suffixes: tuple[str, ...] = ()) -> list[ObjectInfo]:
+    """The objects that a path, a folder or a glob names, sorted by URI.
+
+    In a folder, only names that end in one of ``suffixes`` count, at any depth, and names that
+    begin with ``_`` or ``.`` are left out, as elsewhere in the field. Raises
+    :class:`~dsm_dask.errors.NotFound` when there is nothing.
+    """
+    uri = normalise(pattern)
+    found = _find_local(uri) if is_local(uri) else retry(functools.partial(_find_remote, uri), uri)
+    folder = not (len(found) == 1 and found[0].uri == uri) and not _is_glob(uri)
+    if folder:
+        found = [item for item in found if _counts_in_folder(item.uri, uri, suffixes)]
+    if not found:
+        kind = "The glob matches no file" if _is_glob(uri) else "There is no such file or folder"
+        if folder and suffixes:
+            kind = f"There is no such file, or no {' or '.join(suffixes)} file in this folder"
+        raise NotFound(f"{kind}: {uri}.", where=uri, valid=_look_around(uri))
+    return sorted(found, key=lambda item: item.uri)
+
+
+def info(uri: str) -> ObjectInfo:
+    """Size and ETag of one object; raises :class:`~dsm_dask.errors.NotFound`."""
+    uri = normalise(uri)
+    if is_local(uri):
+        try:
+            return _local_info(uri)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"There is no such file: {uri}.", where=uri) from None
+    return retry(lambda: _remote_info(uri, filesystem(uri).info(key_of(uri))), uri)
+
+
+def exists(uri: str) -> bool:
+    """Whether an object is there."""
+    try:
+        info(uri)
+    except NotFound:
+        return False
+    return True
+
+
+def listing(folder: str) -> list[ObjectInfo]:
+    """Every object below a folder, whatever its name; an empty list when there is none."""
+    uri = normalise(folder)
+    if is_local(uri):
+        return _find_local(uri) if Path(uri).is_dir() else []
+    return sorted(
+        retry(functools.partial(_find_remote, uri), uri, missing=list[ObjectInfo]()),
+        key=lambda item: item.uri,
+    )
+
+
+def _is_glob(uri: str) -> bool:
+    return any(mark in uri for mark in "*?[")
+
+
+def _counts_in_folder(uri: str, folder: str, suffixes: tuple[str, ...]) -> bool:
+    parts = uri[len(folder) :].strip("/").split("/")
+    hidden = any(part.startswith(("_", ".")) for part in parts)
+    return not hidden and (not suffixes or uri.lower().endswith(suffixes))
+
+
+def _find_local(uri: str) -> list[ObjectInfo]:
+    count(requests=1)
+    if _is_glob(uri) and not Path(uri).exists():
+        paths = local_glob.glob(uri, recursive=True)
+    elif Path(uri).is_dir():
+        paths = [os.path.join(root, file) for root, _, files in os.walk(uri) for file in files]
+    else:
+        paths = [uri]
+    found = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            found.append(_local_info(path))
+    return found
+
+
+def _local_info(uri: str) -> ObjectInfo:
+    status = os.stat(uri)
+    if not os.path.isfile(uri):
+        raise IsADirectoryError(uri)
+    return ObjectInfo(uri, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+
+
+def _find_remote(uri: str) -> list[ObjectInfo]:
+    fs, path = filesystem(uri), key_of(uri)
+    fs.invalidate_cache()
+    listed = fs.glob(path, detail=True) if _is_glob(uri) else fs.find(path, detail=True)
+    count(requests=1 + len(listed) // 1000)
+    if not listed and not fs.exists(path.split("/", 1)[0]):
+        bucket = path.split("/", 1)[0]
+        raise NotFound(f"There is no bucket {bucket!r}.", where=uri, valid="Check the spelling.")
+    prefix = uri.split("://", 1)[0]
+    return [
+        _remote_info(f"{prefix}://{key}", entry)
+        for key, entry in listed.items()
+        if entry.get("type") == "file" and not key.endswith("/")
+    ]
+
+
+def _remote_info(uri: str, entry: dict[str, Any]) -> ObjectInfo:
+    if entry.get("type") != "file":
+        raise FileNotFoundError(uri)
+    tag = entry.get("ETag") or entry.get("etag") or entry.get("md5Hash") or entry.get("mtime") or ""
+    return ObjectInfo(uri, int(entry["size"] or 0), str(tag).strip('"'))
+
+
+def _look_around(uri: str) -> str:
+    folder = uri
+    while _is_glob(folder):
+        folder = folder.rsplit("/", 1)[0]
+    above = folder if folder != uri else parent(uri)
+    with contextlib.suppress(DsmError, ValueError):
+        near = [item.uri for item in listing(above)[:3]] if above.count("/") > 2 else []
+        if near:
+            return f"Near it: {', '.join(near)}."
+    return "Check the spelling."

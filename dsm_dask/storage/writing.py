@@ -1,0 +1,95 @@
+"""Storing and removing objects; conditional create."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from dsm_dask.storage.filesystem import filesystem, key_of
+from dsm_dask.storage.io_count import count
+from dsm_dask.storage.listing import listing
+from dsm_dask.storage.retry import error_codes, retry
+from dsm_dask.storage.uri import is_local, normalise
+
+
+def write(uri: str, data: bytes) -> None:
+    """Store a small object, replacing one that is there; readers see the old or the new whole."""
+    uri = normalise(uri)
+    if is_local(uri):
+        temporary = _staged(uri, data)
+        os.replace(temporary, uri)
+    else:
+        retry(lambda: filesystem(uri).pipe_file(key_of(uri), data), uri)
+    count(bytes_written=len(data), requests=1)
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Store a small object unless one is there already; ``False`` when one is.
+
+    Exactly one of any number of racing callers gets ``True``. A lost acknowledgement is settled
+    by reading back: the content decides, so give each writer content of its own.
+    """
+    uri = normalise(uri)
+    count(requests=1)
+    if is_local(uri):
+        temporary = _staged(uri, data)
+        try:
+            os.link(temporary, uri)
+        except FileExistsError:
+            return False
+        finally:
+            Path(temporary).unlink()
+        count(bytes_written=len(data))
+        return True
+
+    def attempt() -> bool:
+        try:
+            filesystem(uri).pipe_file(key_of(uri), data, mode="create")
+        except (FileExistsError, OSError) as error:
+            if isinstance(error, FileExistsError) or error_codes(error) & {
+                "PreconditionFailed",
+                "412",
+            }:
+                return bool(filesystem(uri).cat_file(key_of(uri)) == data)
+            raise
+        return True
+
+    won = retry(attempt, uri)
+    if won:
+        count(bytes_written=len(data))
+    return won
+
+
+def delete(uri: str) -> None:
+    """Remove one object; nothing happens when there is none."""
+    uri = normalise(uri)
+    if is_local(uri):
+        Path(uri).unlink(missing_ok=True)
+    else:
+        retry(lambda: filesystem(uri).rm_file(key_of(uri)), uri, missing=None)
+    count(requests=1)
+
+
+def delete_folder(uri: str) -> None:
+    """Remove every object below a folder."""
+    uri = normalise(uri)
+    if is_local(uri):
+        shutil.rmtree(uri, ignore_errors=True)
+        return
+    paths = [key_of(item.uri) for item in listing(uri)]
+    if paths:
+        retry(lambda: filesystem(uri).rm(paths), uri, missing=None)
+    count(requests=len(paths))
+
+
+def _staged(uri: str, data: bytes) -> str:
+    folder = os.path.dirname(uri)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary

@@ -1,0 +1,156 @@
+"""What runs on a worker: one call for a few partitions, its answer as bytes. No Dask in here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from dsm_dask import codec, storage
+from dsm_dask.errors import AccessDenied, DsmError, PartitionFailed, StoreUnreachable
+from dsm_dask.fold import Fold, Product, merge_all
+from dsm_dask.states import StateStore, fold_partition
+from dsm_dask.storage import IO
+from dsm_dask.table import Partition
+
+OnError = Literal["fail", "skip"]
+
+TASK_BYTES = 32 << 20
+"""A task takes neighbouring partitions up to this many stored bytes."""
+
+TASK_PARTITIONS = 64
+"""... and up to this many."""
+
+LEAST_TASKS = 16
+"""Small tables are cut into this many tasks, so that all workers have something to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A partition left out because of ``on_error="skip"``."""
+
+    partition: str
+    cause: str
+
+    def to_dict(self) -> dict[str, str]:
+        return dataclasses.asdict(self)
+
+
+def tasks(partitions: Sequence[Partition]) -> list[tuple[Partition, ...]]:
+    """Neighbouring partitions in groups of about a second's work each.
+
+    The grouping depends on the table alone, never on the cluster, and so does the shape of the
+    tree in which states are merged.
+    """
+    total = sum(partition.size for partition in partitions)
+    limit = min(TASK_BYTES, max(1, total // LEAST_TASKS))
+    groups: list[list[Partition]] = []
+    filled = 0
+    for partition in partitions:
+        full = not groups or filled + partition.size > limit or len(groups[-1]) >= TASK_PARTITIONS
+        if full:
+            groups.append([])
+            filled = 0
+        groups[-1].append(partition)
+        filled += partition.size
+    return [tuple(group) for group in groups]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a task gives back, as bytes, so that what reaches the client can be counted."""
+
+    results: tuple[Any, ...]
+    io: IO
+    skipped: tuple[Skipped, ...] = ()
+
+    def dump(self) -> bytes:
+        return pickle.dumps(self, protocol=5)
+
+    @staticmethod
+    def load(payload: bytes) -> Answer:
+        return pickle.loads(payload)  # type: ignore[no-any-return]  # noqa: S301 - our own worker's
+
+
+@dataclasses.dataclass(frozen=True)
+class MapTask:
+    """Apply a function to a few items; give their results as bytes."""
+
+    function: Callable[[Any], Any]
+    items: tuple[Any, ...]
+    options: storage.Options
+    on_error: OnError = "fail"
+
+    def __call__(self) -> bytes:
+        results: list[Any] = []
+        skipped: list[Skipped] = []
+        with _worker(self.options) as moved:
+            for item in self.items:
+                with _failures(item, self.on_error, skipped):
+                    results.append(self.function(item))
+        return Answer(tuple(results), moved(), tuple(skipped)).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldTask:
+    """The merged state of a few partitions, as bytes."""
+
+    folds: tuple[Fold[Any, Any], ...]
+    items: tuple[Partition, ...]
+    cache: StateStore | None
+    options: storage.Options
+    on_error: OnError
+
+    def __call__(self) -> bytes:
+        found: list[Any] = []
+        skipped: list[Skipped] = []
+        with _worker(self.options) as moved:
+            for partition in self.items:
+                with _failures(partition, self.on_error, skipped):
+                    found.append(fold_partition(self.folds, partition, self.cache))
+        state = merge_all(Product(self.folds), found)
+        return Answer((codec.encode(state),), moved(), tuple(skipped)).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeTask:
+    """Merge the answers of neighbouring tasks, in their order."""
+
+    folds: tuple[Fold[Any, Any], ...]
+
+    def __call__(self, *payloads: bytes) -> bytes:
+        answers = [Answer.load(payload) for payload in payloads]
+        states = [codec.decode(answer.results[0]) for answer in answers]
+        state = codec.encode(merge_all(Product(self.folds), states))
+        io = sum((answer.io for answer in answers), IO())
+        skipped = tuple(one for answer in answers for one in answer.skipped)
+        return Answer((state,), io, skipped).dump()
+
+
+@contextlib.contextmanager
+def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)  # parallelism is by partition
+    with storage.using(options), storage.counting(apart=True) as moved:
+        yield moved
+
+
+@contextlib.contextmanager
+def _failures(item: Any, on_error: OnError, skipped: list[Skipped]) -> Iterator[None]:
+    label = str(getattr(item, "label", None) or item)
+    try:
+        yield
+    except (AccessDenied, StoreUnreachable):
+        raise  # these are not about the partition
+    except Exception as error:
+        if on_error == "skip":
+            skipped.append(Skipped(label, f"{type(error).__name__}: {error}"))
+        elif isinstance(error, DsmError):
+            raise
+        else:
+            raise PartitionFailed(
+                f"{label} failed: {type(error).__name__}: {error}.", where=label
+            ) from error
