@@ -67,26 +67,36 @@ def add_columns(
     worker = _WriteColumns(row_map, Target.of(base).prefix)
     found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
     pieces = [piece for group in found for piece in group]
+    if not pieces:
+        raise SchemaError(f"{base.name} has no rows to compute columns for.", where=base.name)
     change = Change(
         job, arguments, key, message, base.rows, counts, engine.io,
-        tuple(record for _, records in pieces for record in records),
+        tuple(record for piece in pieces for record in piece.records),
         tuple(skip.to_dict() for skip in engine.skipped),
     )  # fmt: skip
-    made = commit(base, _operation(base, row_map, [text for text, _ in pieces]), change)
+    made = commit(base, _operation(base, pieces), change)
     return Written(base.uri, made.version, made.rows, counts, True)
 
 
-def _operation(base: Dataset, row_map: RowMap, texts: list[str]) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """One fragment with its new columns, as a worker reports it."""
+
+    metadata: str
+    schema: Any
+    """Of the dataset with the new columns: Lance gives fields ids that no other way tells."""
+    records: list[ObjectRecord]
+
+
+def _operation(base: Dataset, pieces: list[_Piece]) -> Any:
     import lance
     from lance.fragment import FragmentMetadata
-    from lance.schema import LanceSchema
 
-    schema = pa.schema([*base.lance.schema, *row_map.schema])
-    fragments = [FragmentMetadata.from_json(text) for text in texts]
+    fragments = [FragmentMetadata.from_json(piece.metadata) for piece in pieces]
     known = {fragment.id for fragment in fragments}
     fragments += [f.metadata for f in base.lance.get_fragments() if f.fragment_id not in known]
     fragments.sort(key=lambda fragment: fragment.id)
-    return lance.LanceOperation.Merge(fragments, LanceSchema.from_pyarrow(schema))
+    return lance.LanceOperation.Merge(fragments, pieces[0].schema)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,25 +104,23 @@ class _WriteColumns:
     row_map: RowMap
     prefix: str
 
-    def __call__(self, partition: DatasetPartition) -> list[tuple[str, list[ObjectRecord]]]:
+    def __call__(self, partition: DatasetPartition) -> list[_Piece]:
         return [self._write(partition, fragment) for fragment in partition.fragments]
 
-    def _write(
-        self, partition: DatasetPartition, fragment: Fragment
-    ) -> tuple[str, list[ObjectRecord]]:
+    def _write(self, partition: DatasetPartition, fragment: Fragment) -> _Piece:
         dataset = partition.snapshot.open()
         reader = pa.RecordBatchReader.from_batches(
             self.row_map.schema, self._batches(partition, fragment)
         )
         with lance_io(dataset):
-            metadata, _ = dataset.get_fragment(fragment.id).merge_columns(reader)
+            metadata, schema = dataset.get_fragment(fragment.id).merge_columns(reader)
         before = {path for path, _ in fragment.files}
         records = [
             self._record(partition, f"{self.prefix}data/{file.path}")
             for file in metadata.files
             if file.path not in before and not file.path.startswith("link-")
         ]
-        return json.dumps(metadata.to_json()), records
+        return _Piece(json.dumps(metadata.to_json()), schema, records)
 
     def _record(self, partition: DatasetPartition, path: str) -> ObjectRecord:
         return checksum(storage.join(partition.snapshot.uri, path), path)

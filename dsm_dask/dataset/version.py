@@ -119,8 +119,9 @@ class Dataset:
                     sizes[name] += size * held // whole
         names = _field_names(self.lance.lance_schema)
         for field in self.lance.stats.data_stats().fields:
-            if names.get(field.id) in sizes:
-                sizes[names[field.id]] += field.bytes_on_disk
+            name = names.get(field.id, links.LINK)
+            if name != links.LINK:
+                sizes[name] += field.bytes_on_disk
         return sizes
 
     # -- reading ---------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Dataset:
             )
         part = self._lists[link[0]].parts[link[1]] if link else None
         managed = tuple(
-            (file.path, tuple(fields[i] for i in file.fields if i in fields))
+            (file.path, tuple(dict.fromkeys(fields[i] for i in file.fields if i in fields)))
             for file in metadata.files
         )
         stored = sum(file.file_size_bytes or 0 for file in metadata.files)
@@ -191,7 +192,7 @@ class Dataset:
             id=metadata.id,
             part=part,
             link=metadata.files[0].path if link else "",
-            files=tuple((path, held) for path, held in managed if held and held != (links.LINK,)),
+            files=tuple(file for file in managed if links.parse_name(file[0]) is None),
             deletions=f"{deletion.id}-{deletion.read_version}" if deletion is not None else "",
             physical_rows=metadata.physical_rows,
             rows=metadata.num_rows,
@@ -200,7 +201,17 @@ class Dataset:
 
 
 def _field_names(schema: Any) -> dict[int, str]:
-    return {field.id(): field.name() for field in schema.fields()}
+    """The column that each field belongs to; the fields inside a struct belong to its column."""
+    found: dict[int, str] = {}
+
+    def add(field: Any, column: str) -> None:
+        found[field.id()] = column
+        for child in field.children():
+            add(child, column)
+
+    for field in schema.fields():
+        add(field, field.name())
+    return found
 
 
 def open_dataset(data: str | Ref | Dataset) -> Dataset:

@@ -18,8 +18,10 @@ from dsm_dask.dataset.commit import (
     checksum,
     checksum_of,
     commit,
+    find_key,
     stage_create,
 )
+from dsm_dask.dataset.lease import append_lease
 from dsm_dask.dataset.partition import open_lance
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import (
@@ -30,7 +32,7 @@ from dsm_dask.dataset.version import (
     properties,
 )
 from dsm_dask.engine import Engine
-from dsm_dask.errors import DatasetExists, SchemaError, SourceChanged, UsageError
+from dsm_dask.errors import CommitConflict, DatasetExists, SchemaError, SourceChanged, UsageError
 from dsm_dask.sources.parquet import (
     ParquetPartition,
     ParquetTable,
@@ -146,7 +148,9 @@ def append(
     )  # fmt: skip
     import lance
 
-    made = commit(base, lance.LanceOperation.Append(fragments), change)
+    with append_lease(base.uri):
+        _refuse_doubled(base, files, key)
+        made = commit(base, lance.LanceOperation.Append(fragments), change)
     return Written(base.uri, made.version, made.rows, change.changed, True)
 
 
@@ -289,6 +293,22 @@ def _without_known(base: Dataset, files: Sequence[storage.ObjectInfo]) -> list[s
                 valid="Give new data a new file name; `dsm verify` lists what changed.",
             )
     return [file for file in files if file.uri not in known]
+
+
+def _refuse_doubled(base: Dataset, files: Sequence[storage.ObjectInfo], key: str) -> None:
+    """Raise CommitConflict when somebody else appended some of these files meanwhile."""
+    head = Dataset(base.uri, base.branch, open_lance(base.uri, base.branch, None))
+    if head.version == base.version or find_key(base, key, since=base.version) is not None:
+        return
+    known = _known_files(head)
+    doubled = [file.uri for file in files if file.uri in known]
+    if doubled:
+        raise CommitConflict(
+            f"{doubled[0]} was appended by another writer meanwhile (up to version "
+            f"{head.version}). Nothing of this run was written.",
+            where=base.name,
+            valid="Run the same command again: it takes only the files that are still missing.",
+        )
 
 
 def _known_files(base: Dataset) -> dict[str, tuple[int, str]]:

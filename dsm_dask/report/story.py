@@ -153,7 +153,11 @@ def dropped_by(step: Json) -> int:
 
 def rows_in(run: Json) -> int | None:
     """Rows before anything was dropped."""
-    for verbs, place in ((("dedup",), 0), (("append", "create"), -1), (("profile",), 0)):
+    for step in steps(run, "dedup", "drop")[:1]:
+        rows, gone = result(step).get("rows"), step.get("verb") == "drop"
+        if rows is not None:
+            return int(rows) + (dropped_by(step) if gone else 0)
+    for verbs, place in ((("append", "create"), -1), (("profile",), 0)):
         found = [result(step).get("rows") for step in steps(run, *verbs)]
         known = [int(rows) for rows in found if rows is not None]
         if known:
@@ -185,7 +189,7 @@ def headline(run: Json) -> list[Phrase]:
 
     >>> run = {"dataset": "d", "steps": [{"verb": "create", "result": {"rows": 5, "version": 1}}]}
     >>> "".join(phrase.text for phrase in headline(run))
-    'Linked 5 rows as d.'
+    'Brought in 5 rows as d.'
     """
     deeds = [deed for step in steps(run) if (deed := _deed(run, step))]
     phrases: list[Phrase] = []
@@ -206,7 +210,8 @@ def _deed(run: Json, step: Json) -> list[Phrase]:
     verb, found = step.get("verb"), result(step)
     if verb == "create" and found.get("rows") is not None:
         rows = Phrase(text.many(found["rows"], "row"), "strong")
-        return [Phrase("linked "), rows, Phrase(" as "), Phrase(dataset_of(run), "code")]
+        did = {True: "copied ", False: "linked "}.get(_copied(run, step), "brought in ")
+        return [Phrase(did), rows, Phrase(" as "), Phrase(dataset_of(run), "code")]
     if verb == "append" and found.get("added") is not None:
         return [Phrase("appended "), Phrase(text.many(found["added"], "row"), "strong")]
     if verb == "dedup":
@@ -216,6 +221,11 @@ def _deed(run: Json, step: Json) -> list[Phrase]:
     if verb == "drop":
         return [Phrase("dropped "), Phrase(text.many(dropped_by(step), "row"), "strong")]
     return []
+
+
+def _copied(run: Json, step: Json) -> Any:
+    """Whether rows were copied into the dataset; None when the log does not say."""
+    return (version_of(run, step).get("spec") or {}).get("copy")
 
 
 def _duplicates(found: Json, number: int = 2) -> list[Phrase]:
@@ -249,16 +259,17 @@ def _outcome(run: Json) -> list[Phrase]:
     if not makers or result(makers[-1]).get("version") is None:
         return []
     found = result(makers[-1])
-    phrases = [Phrase(f" Version\u00a0{found['version']}")]
+    kept = found.get("kept", found.get("rows"))
     tags = [result(step).get("name") for step in steps(run, "tag")]
     tags = [name for name in tags if name]
+    if kept is None or (len(makers) == 1 and makers[0].get("verb") == "create" and not tags):
+        return []  # all of it was said
+    phrases = [Phrase(f" Version\u00a0{text.visible(found['version'])}")]
     if tags:
         phrases += [Phrase(", tagged "), Phrase(text.visible(tags[-1]), "code"), Phrase(",")]
-    kept = found.get("kept", found.get("rows"))
-    if kept is not None:
-        phrases += [Phrase(" holds "), Phrase(text.many(kept, "row"), "strong")]
-    cost = version_cost(run)
-    if cost is not None and kept is not None:
+    phrases += [Phrase(" holds "), Phrase(text.many(kept, "row"), "strong")]
+    cost = sum(version_costs(run)[-1:])
+    if cost:
         phrases += [Phrase(" and cost "), Phrase(text.size(cost), "strong")]
     if not any(result(step).get("committed", True) for step in makers):
         return [*phrases, Phrase("; all of it was committed by an earlier run of this job.")]
@@ -278,12 +289,17 @@ def numbers(run: Json) -> list[Number]:
         found.append(Number("Rows kept", text.count(kept), _of(kept, rows, "of the rows")))
     stored = run.get("bytes_in_dataset")
     if stored is not None:
-        found.append(Number("In the dataset", text.size(stored), "linked where it lies"))
-    cost = version_cost(run)
-    if cost is not None:
+        linked = any(_copied(run, step) is False for step in steps(run, "create"))
+        note = "linked where it lies" if linked else ""
+        found.append(Number("In the dataset", text.size(stored), note))
+    costs = version_costs(run)
+    if costs:
+        cost = sum(costs)
         small = stored and cost < stored / 100
         note = _of(cost, stored, "of it, not a copy" if small else "of it")
-        found.append(Number("Cost of the new version", text.size(cost), note))
+        found.append(
+            Number(f"Cost of the new version{'s' * (len(costs) > 1)}", text.size(cost), note)
+        )
     client = (run.get("io") or {}).get("client_bytes")
     if client is not None:
         found.append(Number("Reached the client", text.size(client), "results only"))
@@ -291,12 +307,11 @@ def numbers(run: Json) -> list[Number]:
 
 
 def _dropped_number(run: Json, rows: int | None) -> list[Number]:
-    dedups = steps(run, "dedup")
-    curating = dedups or steps(run, "drop")
+    curating = steps(run, "dedup", "drop")
     if not curating:
         return []
     gone = all(is_dropped(run, step) for step in curating)
-    things = "Duplicates" if dedups else "Rows"
+    things = "Rows" if steps(run, "drop") else "Duplicates"
     total = sum(dropped_by(step) for step in curating)
     label = f"{things} {'dropped' if gone else 'found'}"
     return [Number(label, text.count(total), _of(total, rows, "of the rows"))]
@@ -306,14 +321,15 @@ def _of(part: float, whole: float | None, what: str) -> str:
     return f"{text.share(part, whole)} {what}" if whole else ""
 
 
-def version_cost(run: Json) -> int | None:
-    """Bytes written for the version that the last drop made."""
-    for step in reversed(steps(run, "dedup", "drop")):
+def version_costs(run: Json) -> list[int]:
+    """Bytes written for each version that a step of this job made by dropping rows."""
+    costs = []
+    for step in steps(run, "dedup", "drop"):
         if is_dropped(run, step):
             logged = version_of(run, step).get("bytes_written")
             written = (step.get("io") or {}).get("bytes_written")
-            return int(logged) if logged else None if written is None else int(written)
-    return None
+            costs += [int(known) for known in (logged or written,) if known is not None]
+    return costs
 
 
 # ---------------------------------------------------------------------------------------------

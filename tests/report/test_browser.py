@@ -56,7 +56,9 @@ def check_quiet(browser: Any) -> None:
 
 def check_fits(browser: Any, width: int) -> None:
     """Nothing sticks out of the page; what scrolls for itself may."""
-    script = "const e = document.scrollingElement; return [e.scrollWidth, e.clientWidth, innerWidth]"
+    script = (
+        "const e = document.scrollingElement; return [e.scrollWidth, e.clientWidth, innerWidth]"
+    )
     content, room, window = browser.execute_script(script)
     assert window == width
     assert content == room > width - 20  # the rest is the scroll bar
@@ -161,7 +163,7 @@ def test_a_pointer_reads_a_histogram(show: Show) -> None:
 
     browser = show(profile_page(wide_profile(1), title="One column"))
     plot = browser.find_element("class name", "plot")
-    ActionChains(browser).move_to_element(plot).perform()
+    ActionChains(browser).move_to_element_with_offset(plot, 2, 0).perform()
     assert texts(browser, ".readout") == ["64 to 65: 14 rows"]
 
 

@@ -69,6 +69,22 @@ def test_running_again_says_that_nothing_new_was_committed(run: dict[str, Any]) 
     assert "dropped" in sentence(again)
 
 
+def test_rows_of_several_drops_add_up() -> None:
+    steps = [
+        {"verb": "drop", "io": {"bytes_written": 300},
+         "result": {"rows": 90, "dropped": 10, "version": 2}},
+        {"verb": "dedup", "io": {"bytes_written": 500},
+         "result": {"rows": 90, "duplicates": 15, "kept": 75, "version": 3, "on": ["x"]}},
+    ]  # fmt: skip
+    shown = {number.label: number.value for number in story.numbers({"steps": steps})}
+    assert shown == {
+        "Rows in": "100", "Rows dropped": "25", "Rows kept": "75",
+        "Cost of the new versions": "800 B",
+    }  # fmt: skip
+    told = "Dropped 10 rows and dropped 15 duplicates on x. Version 3 holds 75 rows and cost 500 B."
+    assert sentence({"steps": steps}) == told
+
+
 def test_duplicates_that_stay_are_found_not_dropped() -> None:
     found = {"rows": 9, "duplicates": 2, "kept": 7, "clusters": 1, "version": 1, "on": ["x"],
              "committed": False, "largest": []}  # fmt: skip
