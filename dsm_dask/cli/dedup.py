@@ -50,5 +50,5 @@ def command(
         tag(f"{table.uri}@{name}", tag_name)
     found = made.to_dict()
     if not drop:
-        found.pop("version")
+        found.pop("version")  # the contract: only with --drop
     out.say(found, lambda: text.dedup(found))

@@ -94,11 +94,7 @@ def dedup_exact(
         files = engine.map_partitions(
             WriteKeys(columns, keys_folder), table.partitions(), label="Hashing"
         )
-        decisions = None
-        if out is not None and not dry_run:
-            decisions = storage.normalise(out)
-        elif drop and not dry_run:
-            decisions = storage.join(run_folder, "decisions")
+        decisions = None if dry_run else _decisions_folder(out, drop, run_folder)
         groups = _group(files, run_folder, decisions, engine)
         found = Deduplicated(
             rows=total(files),
@@ -110,8 +106,10 @@ def dedup_exact(
             key_bytes=sum(file.size for file in files),
         )
         if isinstance(table, Dataset):
-            found = dataclasses.replace(found, dataset=table.uri, version=table.version)
-            if drop and not dry_run and found.duplicates and decisions is not None:
+            found = dataclasses.replace(
+                found, dataset=table.uri, version=table.version if drop else None
+            )
+            if drop and found.duplicates and decisions is not None:
                 return _drop(table, found, decisions, message, engine)
         return found
 
@@ -125,6 +123,12 @@ def _check(table: Table, columns: tuple[str, ...], drop: bool) -> None:
             f"Rows can be dropped from a dataset only; {table.uri} is plain files.",
             valid="Link them first with `dsm create DATASET SOURCE...`, or use --out.",
         )
+
+
+def _decisions_folder(out: str | None, drop: bool, run_folder: str) -> str | None:
+    if out is not None:
+        return storage.normalise(out)
+    return storage.join(run_folder, "decisions") if drop else None
 
 
 @contextlib.contextmanager

