@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from dsm_dask import storage
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DATA, ON_ERROR, Outcome, verb
 from dsm_dask.dataset.version import open_data
@@ -24,9 +23,8 @@ def command(out: Outcome, data: str, columns: str | None, html: str | None) -> N
     """
     table = open_data(data, out.engine.map)
     chosen = [name.strip() for name in columns.split(",")] if columns else None
-    found = profile(table, chosen, engine=out.engine).to_dict()
+    made = profile(table, chosen, engine=out.engine)
     if html:
-        from dsm_dask.report import profile_page
-
-        storage.write(html, profile_page(found, title=data).encode())
+        made.save_html(html, data)
+    found = made.to_dict()
     out.say({"data": data, **found}, lambda: text.profile(found))

@@ -24,6 +24,7 @@ from dsm_dask.dedup.exact import dedup_exact
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec
+from dsm_dask.report import run_page
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
@@ -66,6 +67,12 @@ class JobRun:
             "steps": [step.to_dict() for step in self.steps],
             "seconds": self.io["seconds"],
         }
+
+    def save_html(self, uri: str, title: str | None = None) -> int:
+        """Write the report of the run as one self-contained page; its size in bytes."""
+        page = run_page(self.to_dict(), title=title or self.job).encode()
+        storage.write(uri, page)
+        return len(page)
 
 
 class Meter:
@@ -155,10 +162,7 @@ class _Runner:
     def _profile(self, args: spec.Profile) -> dict[str, Any]:
         found = profile(self.here, args.columns, engine=self.engine)
         if args.html:
-            from dsm_dask.report import profile_page
-
-            page = profile_page(found.to_dict(), title=self.here.name)
-            storage.write(args.html, page.encode())
+            found.save_html(args.html, self.here.name)
         return {"dataset": self.here.name, **found.to_dict()}
 
     def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
@@ -191,12 +195,8 @@ class _Runner:
         return verify(self.here, engine=self.engine).to_dict()
 
     def _report(self, args: spec.Report, whole: Meter) -> dict[str, Any]:
-        from dsm_dask.report import run_page
-
         title = args.title or self.job.description or self.job.name
-        page = run_page(self.so_far(whole).to_dict(), title=title).encode()
-        storage.write(args.html, page)
-        return {"html": args.html, "bytes": len(page)}
+        return {"html": args.html, "bytes": self.so_far(whole).save_html(args.html, title)}
 
 
 # ---------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from dsm_dask import storage
 from dsm_dask.fold import Fold, Product
+from dsm_dask.report import profile_page
 from dsm_dask.stats import values
 from dsm_dask.stats.count import Count, Counts
 from dsm_dask.stats.distinct import Distinct, DistinctCount
@@ -140,6 +142,12 @@ class Profile:
             if value is not None:
                 shown[key] = _plain(value)
         return shown
+
+    def save_html(self, uri: str, title: str = "Profile") -> int:
+        """Write the profile as one self-contained page; its size in bytes."""
+        page = profile_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
 
     def to_arrow(self) -> pa.Table:
         """One row a column; values of columns as text, for they differ in type."""
