@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from dsm_dask import codec, storage
+from dsm_dask import storage
 from dsm_dask.errors import (
     ClusterError,
     DsmError,
@@ -29,7 +29,7 @@ from dsm_dask.progress import Progress, Silent, Step
 from dsm_dask.states import StateStore
 from dsm_dask.storage import IO
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
-from dsm_dask.task import Answer, FoldTask, MapTask, MergeTask, OnError, Skipped, tasks
+from dsm_dask.task import Answer, FinishTask, FoldTask, MapTask, MergeTask, OnError, Skipped, tasks
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,7 +49,6 @@ class Folded:
     """What a fold gave: the finished result, what was moved, and what was skipped."""
 
     result: Any
-    state: Any
     io: IO
     skipped: tuple[Skipped, ...] = ()
 
@@ -149,6 +148,7 @@ class Engine:
     ) -> Folded:
         """The result of ``fold`` over every row of ``table``, in one scan.
 
+        The state is finished on a worker too, so that only the result crosses the network.
         A table that has a ``states`` attribute (a dataset has) keeps the state of each partition
         there; partitions whose states are known are not read again.
         """
@@ -158,15 +158,15 @@ class Engine:
         groups = tasks(table.partitions())
         calls = [FoldTask(members, group, states, self.options, self.on_error) for group in groups]
         merge = MergeTask(members)
-        before = self.io
+        before, skipped = self.io, len(self.skipped)
         with Step(self.progress, label, sum(map(len, groups))) as progress:
-            payload = self._runner.reduce(calls, merge, lambda i: progress.advance(len(groups[i])))
-        answers = self._received(payload) if payload is not None else []
-        state = codec.decode(answers[0]) if answers else Product(members).init()
-        result = Product(members).finish(state)
+            payload = self._runner.reduce(
+                calls, merge, FinishTask(members), lambda i: progress.advance(len(groups[i]))
+            )
+        (result,) = self._received(payload)
         if not isinstance(fold, Product):
-            (result,), (state,) = result, state
-        return Folded(result, state, self.io - before, tuple(self.skipped))
+            (result,) = result
+        return Folded(result, self.io - before, tuple(self.skipped[skipped:]))
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)
@@ -197,12 +197,16 @@ class _Inline:
             done(index)
 
     def reduce(
-        self, calls: Sequence[Callable[[], bytes]], merge: MergeTask, done: Callable[[int], None]
-    ) -> bytes | None:
+        self,
+        calls: Sequence[Callable[[], bytes]],
+        merge: MergeTask,
+        finish: FinishTask,
+        done: Callable[[int], None],
+    ) -> bytes:
         level = list(self.run(calls, done))
         while len(level) > 1:
             level = [merge(*level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
-        return level[0] if level else None
+        return finish(*level)
 
 
 class _Cluster:
@@ -259,8 +263,12 @@ class _Cluster:
                 following += 1
 
     def reduce(
-        self, calls: Sequence[Callable[[], bytes]], merge: MergeTask, done: Callable[[int], None]
-    ) -> bytes | None:
+        self,
+        calls: Sequence[Callable[[], bytes]],
+        merge: MergeTask,
+        finish: FinishTask,
+        done: Callable[[int], None],
+    ) -> bytes:
         """One payload: states are merged on workers, neighbours first, as they become ready."""
         level: dict[int, Any] = {}
         merged: dict[int, Any] = {}
@@ -271,7 +279,10 @@ class _Cluster:
             level, merged, count = merged, {}, len(merged)
             for group in range(-(-count // FAN_IN)):
                 self._merge_ready(level, merged, group, count, merge)
-        return merged[0].result() if merged else None
+        if not merged:
+            return finish()
+        last = self._client.submit(finish, merged[0], pure=False)
+        return self._result(last, finish)
 
     def _merge_ready(
         self,
@@ -285,6 +296,14 @@ class _Cluster:
         if all(member in level for member in members):
             inputs = [level.pop(member) for member in members]
             merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
+
+    def _result(self, future: Any, call: Any) -> bytes:
+        from distributed import wait
+
+        wait(future)
+        if future.status != "finished":
+            raise _failure(future, call)
+        return future.result()  # type: ignore[no-any-return]
 
     def _window(
         self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]

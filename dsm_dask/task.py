@@ -129,6 +129,21 @@ class MergeTask:
         return Answer((state,), io, skipped).dump()
 
 
+@dataclasses.dataclass(frozen=True)
+class FinishTask:
+    """Turn the merged answer, or none at all, into the finished result."""
+
+    folds: tuple[Fold[Any, Any], ...]
+
+    def __call__(self, *payloads: bytes) -> bytes:
+        product = Product(self.folds)
+        if not payloads:
+            return Answer((product.finish(product.init()),), IO()).dump()
+        (answer,) = (Answer.load(payload) for payload in payloads)
+        result = product.finish(codec.decode(answer.results[0]))
+        return dataclasses.replace(answer, results=(result,)).dump()
+
+
 @contextlib.contextmanager
 def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
     import pyarrow as pa

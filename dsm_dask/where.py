@@ -9,7 +9,10 @@ executed as code.
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import functools
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +22,7 @@ import pyarrow.compute as pc
 import sqlglot
 from sqlglot import expressions as sql
 
+from dsm_dask.arrays import plain
 from dsm_dask.errors import InvalidExpression, UnknownColumn, nearest
 
 _BINARY: dict[type[Any], Callable[..., Any]] = {
@@ -33,15 +37,25 @@ _BINARY: dict[type[Any], Callable[..., Any]] = {
     sql.Add: pc.add_checked,
     sql.Sub: pc.subtract_checked,
     sql.Mul: pc.multiply_checked,
-    sql.Div: pc.divide,
 }
 _UNARY: dict[type[Any], Callable[..., Any]] = {
     sql.Not: pc.invert,
-    sql.Neg: pc.negate,
+    sql.Neg: lambda value: pc.negate_checked(_signed(value)),
     sql.Lower: pc.utf8_lower,
     sql.Upper: pc.utf8_upper,
-    sql.Abs: pc.abs,
+    sql.Abs: lambda value: pc.abs_checked(_signed(value)),
 }
+_CASTS: dict[str, pa.DataType] = {
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMPNTZ": pa.timestamp("us"),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+    "DOUBLE": pa.float64(),
+    "BIGINT": pa.int64(),
+    "INT": pa.int32(),
+    "TEXT": pa.string(),
+}
+"""What CAST knows, by sqlglot's names. A plain TIMESTAMP is TIMESTAMPNTZ in this dialect."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +92,14 @@ class Where:
     def mask(self, batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Booleans, one a row: True where the condition holds (not where it is NULL)."""
         try:
-            value = _evaluate(_parse(self.text), batch)
+            value = _truth(_evaluate(_parse(self.text), batch))
         except pa.ArrowException as error:
             raise InvalidExpression(
                 f"{self.text!r} cannot be computed: {str(error).rstrip('.')}.",
                 valid="Compare columns with values of their own type.",
             ) from error
+        except RecursionError:
+            raise _too_deep(self.text) from None
         if isinstance(value, pa.Scalar):
             value = pa.array([value.as_py()] * batch.num_rows, value.type)
         if not pa.types.is_boolean(value.type):
@@ -99,21 +115,33 @@ class Where:
 def _parse(text: str) -> Any:
     try:
         tree = sqlglot.parse_one(text, into=sql.Condition, dialect="duckdb")
+        for node in tree.walk():
+            _check_node(node, text)
     except sqlglot.errors.SqlglotError as error:
         message = str(error).splitlines()[0].split(". Line")[0]
         raise InvalidExpression(
             f"{text!r} is not a condition: {message}.",
             valid="Write it as after WHERE in SQL: rating < 3 AND lang IN ('en', 'de').",
         ) from None
-    for node in tree.walk():
-        _check_node(node, text)
+    except RecursionError:
+        raise _too_deep(text) from None
     return tree
 
 
+def _too_deep(text: str) -> InvalidExpression:
+    return InvalidExpression(
+        f"The condition {text[:60]!r}... is nested too deeply.",
+        valid="Write a long list of values as column IN (...).",
+    )
+
+
 def _check_node(node: Any, text: str) -> None:
-    known = (sql.Column, sql.Identifier, sql.Literal, sql.Boolean, sql.Null, sql.Paren, sql.In)
-    more = (sql.Between, sql.Like, sql.ILike, sql.Is, sql.Length, sql.Cast, sql.DataType, sql.Date)
-    if not isinstance(node, (*_BINARY, *_UNARY, *known, *more)):
+    # The very types, not subclasses of them: TRY_CAST is a Cast to sqlglot, but not to us.
+    kind = type(node)
+    parts = (sql.Identifier, sql.Paren, sql.DataType)
+    odd = kind is sql.Between and node.args.get("symmetric")
+    odd = odd or (kind is sql.Is and not isinstance(node.expression, (sql.Null, sql.Boolean)))
+    if odd or not (kind in _BINARY or kind in _UNARY or kind in _LEAVES or kind in parts):
         raise InvalidExpression(
             f"{text!r} uses {node.sql()!r}, which is not known here.",
             valid="`dsm explain invalid-expression` lists what is.",
@@ -130,25 +158,91 @@ def _evaluate(node: Any, batch: pa.RecordBatch) -> Any:
         left, right = _alike(_evaluate(node.left, batch), _evaluate(node.right, batch))
         return _BINARY[kind](left, right)
     if kind in _UNARY:
-        return _UNARY[kind](_evaluate(node.this, batch))
+        value = _evaluate(node.this, batch)
+        return value if _is_null(value) else _UNARY[kind](value)
     if kind in _LEAVES:
         return _LEAVES[kind](node, batch)
-    return _evaluate(node.this, batch)
+    return _evaluate(node.this, batch)  # parentheses
+
+
+# ---------------------------------------------------------------------------------------------
+# Types: what Arrow would refuse or get wrong is made alike first
 
 
 def _alike(left: Any, right: Any) -> tuple[Any, Any]:
-    """A literal takes the type of what it is compared with; strings are read as dates and so on."""
-    if isinstance(left, pa.Scalar) and not isinstance(right, pa.Scalar):
-        right, left = _alike(right, left)
-        return left, right
-    if pa.types.is_dictionary(left.type):
-        left = left.cast(left.type.value_type)
-    if isinstance(right, pa.Scalar) and right.type != left.type:
-        if pa.types.is_string(right.type) and not _is_number(left.type):
-            right = _parsed(right, left.type)
-        elif pa.types.is_null(right.type):
-            right = pa.scalar(None, left.type)
-    return left, right
+    """Both as types that Arrow compares exactly. A literal takes the type of what it meets:
+    strings are read as dates and so on."""
+    if _is_null(left) and _is_null(right):
+        return _truth(left), _truth(right)
+    if isinstance(left, pa.Scalar):
+        left = _fitted(left, right.type)
+        return left, _fitted(right, left.type)
+    right = _fitted(right, left.type)
+    return _fitted(left, right.type), right
+
+
+def _fitted(value: Any, to: pa.DataType) -> Any:
+    """A value as a type that goes with another's."""
+    kind, types = value.type, pa.types
+    if kind == to or types.is_null(to):
+        return value
+    if types.is_null(kind):
+        return pa.scalar(None, to) if isinstance(value, pa.Scalar) else value.cast(to)
+    if isinstance(value, pa.Scalar) and types.is_string(kind) and not _is_number(to):
+        return _parsed(value, to)
+    if isinstance(value, pa.Scalar) and types.is_floating(to):
+        return value.cast(to) if types.is_decimal(kind) or types.is_floating(kind) else value
+    if isinstance(value, pa.Scalar) and types.is_float64(kind):
+        return _exact_literal(value, to)
+    if types.is_integer(kind):
+        return _fitted_integer(value, to)
+    if types.is_timestamp(to) and to.tz is not None and _is_naive(kind):
+        unit = kind.unit if types.is_timestamp(kind) else "s"  # without an offset it is UTC
+        return value.cast(pa.timestamp(unit)).cast(pa.timestamp(unit, "UTC"))
+    return value
+
+
+def _exact_literal(value: pa.Scalar, to: pa.DataType) -> pa.Scalar:
+    """``0.1`` as a decimal next to decimals and long integers."""
+    types = pa.types
+    long = types.is_integer(to) and to.bit_width == 64
+    if not (types.is_decimal(to) or long) or not math.isfinite(value.as_py()):
+        return value
+    exact = decimal.Decimal(repr(value.as_py()))
+    _, digits, exponent = exact.as_tuple()
+    scale, whole = max(0, -int(exponent)), max(1, len(digits) + int(exponent))
+    precision, to_scale = (20, 0) if long else (to.precision, to.scale)
+    if max(whole, precision - to_scale) + max(scale, to_scale) > 38:
+        return value
+    return pa.scalar(exact, pa.decimal128(max(1, whole + scale), scale))
+
+
+def _fitted_integer(value: Any, to: pa.DataType) -> Any:
+    types = pa.types
+    if types.is_floating(to):
+        return value.cast(pa.float64(), safe=False)  # Arrow refuses to, beyond 2 ** 53
+    if not types.is_integer(to) or types.is_uint64(value.type) == types.is_uint64(to):
+        return value
+    if isinstance(value, pa.Scalar) and types.is_uint64(to) and (value.as_py() or 0) >= 0:
+        return value.cast(to)
+    if types.is_uint64(value.type) and types.is_unsigned_integer(to):
+        return value
+    return value.cast(pa.decimal128(20, 0))
+
+
+def _is_null(value: Any) -> bool:
+    return bool(pa.types.is_null(value.type))
+
+
+def _is_naive(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
+
+
+def _truth(value: Any) -> Any:
+    """NULL by itself as a condition."""
+    if not _is_null(value):
+        return value
+    return pa.scalar(None, pa.bool_()) if isinstance(value, pa.Scalar) else value.cast(pa.bool_())
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -160,23 +254,71 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
+def _signed(value: Any) -> Any:
+    """Integers wide enough to have their sign turned."""
+    if pa.types.is_uint64(value.type):
+        return value.cast(pa.decimal128(20, 0))
+    return value.cast(pa.int64()) if pa.types.is_integer(value.type) else value
+
+
+def _double(value: Any) -> Any:
+    if pa.types.is_boolean(value.type) or not (_is_number(value.type) or _is_null(value)):
+        raise pa.ArrowInvalid(f"{value.type} cannot be divided")
+    if _is_null(value):
+        return _fitted(value, pa.float64())
+    return value.cast(pa.float64(), safe=False)
+
+
+def _divide(node: Any, batch: pa.RecordBatch) -> Any:
+    """As in SQL: division of any numbers gives a float, and by zero NULL."""
+    divisor = _double(_evaluate(node.right, batch))
+    nothing = pa.scalar(None, pa.float64())
+    divisor = pc.if_else(pc.equal(divisor, pa.scalar(0.0)), nothing, divisor)
+    return pc.divide(_double(_evaluate(node.left, batch)), divisor)
+
+
 def _parsed(scalar: pa.Scalar, kind: pa.DataType) -> pa.Scalar:
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        naive = scalar.cast(pa.timestamp(kind.unit))
-        return pa.scalar(naive.value, pa.int64()).cast(kind)
-    return scalar.cast(kind)
+    if pa.types.is_null(kind) or not pa.types.is_timestamp(kind):
+        return scalar.cast(kind)
+    text = scalar.as_py()
+    zoned = kind.tz is not None and _OFFSET.search(text) is not None
+    tried = [pa.timestamp(unit, "UTC" if zoned else None) for unit in (kind.unit, "us", "ns")]
+    for last, wanted in zip((False, False, True), tried, strict=True):
+        try:
+            found = scalar.cast(wanted)
+            break
+        except pa.ArrowInvalid:
+            if last:
+                raise
+    return found if zoned else _fitted(found, kind)
+
+
+_OFFSET = re.compile(r"(Z|[+-]\d\d(:?\d\d)?)$")
+
+
+# ---------------------------------------------------------------------------------------------
+# Everything that is not simply a function of two values
 
 
 def _column(node: Any, batch: pa.RecordBatch) -> Any:
-    array = batch.column(_column_name(node))
-    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+    name = _column_name(node)
+    if name not in batch.schema.names:
+        raise UnknownColumn(
+            f"There is no column {name!r}.", valid=nearest(name, batch.schema.names)
+        )
+    return plain(batch.column(name))
 
 
 def _literal(node: Any, _: pa.RecordBatch) -> pa.Scalar:
-    if node.is_string:
-        return pa.scalar(node.this)
     text = node.this
-    return pa.scalar(int(text)) if text.isdigit() else pa.scalar(float(text))
+    if node.is_string:
+        return pa.scalar(text)
+    if not text.isdigit():
+        return pa.scalar(float(text))
+    number = int(text)
+    if number < 2**63:
+        return pa.scalar(number, pa.int64())
+    return pa.scalar(number, pa.uint64()) if number < 2**64 else pa.scalar(decimal.Decimal(text))
 
 
 def _in(node: Any, batch: pa.RecordBatch) -> Any:
@@ -196,22 +338,28 @@ def _between(node: Any, batch: pa.RecordBatch) -> Any:
 
 
 def _like(node: Any, batch: pa.RecordBatch) -> Any:
-    pattern = _evaluate(node.expression, batch)
+    pattern, value = _evaluate(node.expression, batch), _evaluate(node.this, batch)
     if not isinstance(pattern, pa.Scalar):
         raise InvalidExpression("LIKE takes a pattern in quotes.")
-    ignore_case = isinstance(node, sql.ILike)
-    return pc.match_like(_evaluate(node.this, batch), pattern.as_py(), ignore_case=ignore_case)
+    if _is_null(pattern) or _is_null(value):
+        return pa.scalar(None, pa.bool_())
+    if not pa.types.is_string(pattern.type):
+        raise InvalidExpression("LIKE takes a pattern in quotes.")
+    exact = pattern.as_py().replace("\\", "\\\\")  # Arrow's escape; SQL has none
+    return pc.match_like(value, exact, ignore_case=isinstance(node, sql.ILike))
 
 
 def _is(node: Any, batch: pa.RecordBatch) -> Any:
     value = _evaluate(node.this, batch)
     if isinstance(node.expression, sql.Null):
         return pc.is_null(value)
-    return pc.fill_null(pc.equal(value, _evaluate(node.expression, batch)), False)
+    return pc.fill_null(pc.equal(_truth(value), _evaluate(node.expression, batch)), False)
 
 
 def _length(node: Any, batch: pa.RecordBatch) -> Any:
     value = _evaluate(node.this, batch)
+    if _is_null(value):
+        return value
     if pa.types.is_string(value.type) or pa.types.is_large_string(value.type):
         return pc.utf8_length(value)
     if pa.types.is_list(value.type) or pa.types.is_large_list(value.type):
@@ -220,21 +368,28 @@ def _length(node: Any, batch: pa.RecordBatch) -> Any:
 
 
 def _cast(node: Any, batch: pa.RecordBatch) -> Any:
-    kinds = {"DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us"), "DOUBLE": pa.float64()}
-    kinds |= {"BIGINT": pa.int64(), "INT": pa.int32(), "TEXT": pa.string()}
-    kind = kinds.get(node.to.this.value)
+    kind = _CASTS.get(node.to.this.value)
     if kind is None:
         raise InvalidExpression(
-            f"CAST to {node.to.sql()} is not known here.", valid=f"Known: {', '.join(kinds)}."
+            f"CAST to {node.to.sql()} is not known here.", valid=f"Known: {', '.join(_CASTS)}."
         )
-    return _evaluate(node.this, batch).cast(kind)
+    value = _evaluate(node.this, batch)
+    if pa.types.is_integer(kind) and pa.types.is_floating(value.type):
+        value = pc.round(value, round_mode="half_to_even")
+    if isinstance(value, pa.Scalar) and pa.types.is_string(value.type):
+        return _parsed(value, kind)
+    return value.cast(kind)
+
+
+def _date(node: Any, batch: pa.RecordBatch) -> Any:
+    return _evaluate(node.this, batch).cast(pa.date32())
 
 
 _LEAVES: dict[type[Any], Callable[[Any, pa.RecordBatch], Any]] = {
     sql.Column: _column,
     sql.Literal: _literal,
     sql.Boolean: lambda node, _: pa.scalar(bool(node.this)),
-    sql.Null: lambda node, _: pa.scalar(None, pa.bool_()),
+    sql.Null: lambda node, _: pa.scalar(None),
     sql.In: _in,
     sql.Between: _between,
     sql.Like: _like,
@@ -242,4 +397,6 @@ _LEAVES: dict[type[Any], Callable[[Any, pa.RecordBatch], Any]] = {
     sql.Is: _is,
     sql.Length: _length,
     sql.Cast: _cast,
+    sql.Date: _date,
+    sql.Div: _divide,
 }

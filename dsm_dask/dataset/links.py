@@ -97,7 +97,7 @@ def load(root: str, id_: str) -> LinkList:
     uri = list_uri(root, id_)
     try:
         return LinkList.decode(id_, storage.read(uri))
-    except (NotFound, pa.ArrowInvalid, KeyError) as error:
+    except (NotFound, pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetDamaged(
             f"The list of linked files {uri} is missing or unreadable.",
             where=uri,

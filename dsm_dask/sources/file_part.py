@@ -88,9 +88,14 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for leaf in range(first, stop)
     ]
     for group, source in _prefetch(part, metadata, leaves, groups):
-        file = pq.ParquetFile(source, metadata=metadata, pre_buffer=False)
+        file = pq.ParquetFile(
+            source, metadata=metadata, pre_buffer=False, page_checksum_verification=True
+        )
         rows = _batch_rows(metadata, group, leaves)
-        for batch in file.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
+        # By number: to ParquetFile.iter_batches, "s.x" is a column of that name and a field of "s".
+        for batch in file.reader.iter_batches(
+            rows, row_groups=[group], column_indices=leaves, use_threads=False
+        ):
             yield conform(batch, schema)
 
 
@@ -108,6 +113,8 @@ def _prefetch(
 
     def fetch(group: int) -> SparseFile:
         ranges = _chunk_ranges(metadata.row_group(group), leaves)
+        if ranges[0][0] < 0 or ranges[-1][1] > part.file_size - part.footer_size:
+            raise pa.ArrowInvalid(f"the column chunks of row group {group} reach out of the file")
         blocks = storage.read_ranges(part.uri, ranges, part.etag)
         return SparseFile(part, dict(zip(ranges, blocks, strict=True)))
 
@@ -127,7 +134,7 @@ def _chunk_ranges(group: Any, leaves: Sequence[int]) -> list[tuple[int, int]]:
     for leaf in leaves:
         chunk = group.column(leaf)
         start = chunk.data_page_offset
-        if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+        if chunk.has_dictionary_page and chunk.dictionary_page_offset:  # some writers put 0
             start = min(start, chunk.dictionary_page_offset)
         found.append((start, start + chunk.total_compressed_size))
     merged: list[tuple[int, int]] = []

@@ -147,7 +147,7 @@ def cut(footers: Sequence[Footer]) -> tuple[FilePart, ...]:
     for footer in footers:
         start, size, rows = 0, 0, 0
         for index, group in enumerate(footer.row_groups):
-            if size and size + group.size > limit:
+            if rows and size + group.size > limit:
                 parts.append(_part(footer, start, index, rows, size))
                 start, size, rows = index, 0, 0
             size, rows = size + group.size, rows + group.rows

@@ -14,6 +14,10 @@ import pyarrow as pa
 
 from dsm_dask.errors import SchemaError
 
+_LISTS = (
+    *(pa.ListType, pa.LargeListType, pa.FixedSizeListType),
+    *(pa.ListViewType, pa.LargeListViewType),
+)
 _SIGNED = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 
 
@@ -104,6 +108,8 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             arrays.append(pa.nulls(batch.num_rows, field.type))
             continue
         array = batch.column(field.name)
+        if pa.types.is_null(array.type):  # which Arrow does not cast to every type
+            array = pa.nulls(batch.num_rows, field.type)
         arrays.append(array if array.type == field.type else array.cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -120,6 +126,6 @@ def leaf_count(kind: pa.DataType) -> int:
         return sum(leaf_count(field.type) for field in kind)
     if pa.types.is_map(kind):
         return leaf_count(kind.key_type) + leaf_count(kind.item_type)
-    if isinstance(kind, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
+    if isinstance(kind, _LISTS):
         return leaf_count(kind.value_type)
     return 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from dsm_dask.errors import UsageError
+from dsm_dask.storage.io_count import count
 from dsm_dask.storage.options import Options, effective
 from dsm_dask.storage.uri import scheme
 
@@ -24,12 +27,30 @@ def filesystem(uri: str) -> Any:
     return _other(scheme(uri))
 
 
+@contextlib.contextmanager
+def counted(uri: str) -> Iterator[Any]:
+    """The file system of a URI; the requests that it makes meanwhile are counted."""
+    fs = filesystem(uri)
+    before = getattr(fs, "calls", 0)
+    try:
+        yield fs
+    finally:
+        count(requests=getattr(fs, "calls", before + 1) - before)
+
+
 @functools.lru_cache(maxsize=8)
 def _s3(options: Options, pid: int) -> Any:
     import s3fs
 
+    class CountingS3FileSystem(s3fs.S3FileSystem):  # type: ignore[misc]
+        calls = 0
+
+        async def _call_s3(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return await super()._call_s3(*args, **kwargs)
+
     style = "path" if options.path_style else "auto"
-    fs = s3fs.S3FileSystem(
+    fs = CountingS3FileSystem(
         anon=options.anon,
         profile=options.profile,
         endpoint_url=options.endpoint_url,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsm_dask.errors import DsmError, NotFound
-from dsm_dask.storage.filesystem import filesystem, key_of
+from dsm_dask.storage.filesystem import counted, key_of
 from dsm_dask.storage.io_count import count
 from dsm_dask.storage.retry import retry
 from dsm_dask.storage.uri import is_local, normalise, parent
@@ -38,6 +38,8 @@ def find(pattern: str, suffixes: tuple[str, ...] = ()) -> list[ObjectInfo]:
     folder = not (len(found) == 1 and found[0].uri == uri) and not _is_glob(uri)
     if folder:
         found = [item for item in found if _counts_in_folder(item.uri, uri, suffixes)]
+    elif "/." not in uri:  # as in a shell: a star matches no hidden name
+        found = [item for item in found if "/." not in item.uri]
     if not found:
         kind = "The glob matches no file" if _is_glob(uri) else "There is no such file or folder"
         if folder and suffixes:
@@ -52,9 +54,10 @@ def info(uri: str) -> ObjectInfo:
     if is_local(uri):
         try:
             return _local_info(uri)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"There is no such file: {uri}.", where=uri) from None
-    return retry(lambda: _remote_info(uri, filesystem(uri).info(key_of(uri))), uri)
+    with counted(uri) as fs:
+        return retry(lambda: _remote_info(uri, fs.info(key_of(uri))), uri)
 
 
 def exists(uri: str) -> bool:
@@ -70,11 +73,10 @@ def listing(folder: str) -> list[ObjectInfo]:
     """Every object below a folder, whatever its name; an empty list when there is none."""
     uri = normalise(folder)
     if is_local(uri):
-        return _find_local(uri) if Path(uri).is_dir() else []
-    return sorted(
-        retry(functools.partial(_find_remote, uri), uri, missing=list[ObjectInfo]()),
-        key=lambda item: item.uri,
-    )
+        found = _find_local(uri) if Path(uri).is_dir() else []
+    else:
+        found = retry(functools.partial(_find_remote, uri), uri, missing=list[ObjectInfo]())
+    return sorted(found, key=lambda item: item.uri)
 
 
 def _is_glob(uri: str) -> bool:
@@ -110,12 +112,13 @@ def _local_info(uri: str) -> ObjectInfo:
 
 
 def _find_remote(uri: str) -> list[ObjectInfo]:
-    fs, path = filesystem(uri), key_of(uri)
-    fs.invalidate_cache()
-    listed = fs.glob(path, detail=True) if _is_glob(uri) else fs.find(path, detail=True)
-    count(requests=1 + len(listed) // 1000)
-    if not listed and not fs.exists(path.split("/", 1)[0]):
-        bucket = path.split("/", 1)[0]
+    path = key_of(uri)
+    bucket = path.split("/", 1)[0]
+    with counted(uri) as fs:
+        fs.invalidate_cache()
+        listed = fs.glob(path, detail=True) if _is_glob(uri) else fs.find(path, detail=True)
+        is_there = bool(listed) or fs.exists(bucket)
+    if not is_there:
         raise NotFound(f"There is no bucket {bucket!r}.", where=uri, valid="Check the spelling.")
     prefix = uri.split("://", 1)[0]
     return [

@@ -50,6 +50,9 @@ _DENIED_CODES = frozenset(
 )
 
 
+_MISSING_CODES = frozenset(["NoSuchKey", "NoSuchBucket", "404"])
+
+
 def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
     """Run ``operation`` within the budget, and turn what it raises into errors for people."""
     started, attempt = time.monotonic(), 0
@@ -62,8 +65,12 @@ def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
         except FileNotFoundError as error:
             if "missing" in fallback:
                 return fallback["missing"]
-            raise NotFound(f"{_reason(error, uri)}.", where=uri) from error
+            raise _missing(uri) from error
         except Exception as error:
+            if error_codes(error) & _MISSING_CODES:
+                if "missing" in fallback:
+                    return fallback["missing"]
+                raise _missing(uri) from error
             limit = min(budget, CONNECT_SECONDS) if _is_refused(error) else budget
             waited = time.monotonic() - started
             if not is_transient(error) or waited >= limit:
@@ -71,6 +78,10 @@ def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
             attempt += 1
             pause = random.uniform(0, min(5.0, 0.1 * 2**attempt))  # noqa: S311 - jitter
             time.sleep(min(pause, max(0.0, limit - waited)))
+
+
+def _missing(uri: str) -> NotFound:
+    return NotFound(f"There is no such file or folder: {uri}.", where=uri)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -111,6 +122,7 @@ def is_transient(error: BaseException) -> bool:
             "ClientConnectionError",
             "ClientPayloadError",
             "IncompleteRead",
+            "IncompleteReadError",
             "ServerDisconnectedError",
         }
     )
@@ -118,8 +130,9 @@ def is_transient(error: BaseException) -> bool:
 
 def _is_refused(error: BaseException) -> bool:
     return any(
-        type(link).__name__ in {"EndpointConnectionError", "ConnectionRefusedError"}
+        kind.__name__ in {"ClientConnectorError", "NewConnectionError", "ConnectionRefusedError"}
         for link in _chain(error)
+        for kind in type(link).__mro__
     )
 
 
@@ -131,7 +144,7 @@ def _reason(error: BaseException, uri: str) -> str:
 def _explained(error: Exception, uri: str, waited: float) -> DsmError:
     codes = error_codes(error)
     names = {type(link).__name__ for link in _chain(error)}
-    if codes & {"PreconditionFailed", "412"}:
+    if codes & {"PreconditionFailed", "412", "InvalidRange", "416"}:
         return changed(uri)
     missing = names & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
     if missing or codes & _DENIED_CODES or isinstance(error, PermissionError):

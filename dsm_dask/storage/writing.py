@@ -7,11 +7,13 @@ import shutil
 import uuid
 from pathlib import Path
 
-from dsm_dask.storage.filesystem import filesystem, key_of
+from dsm_dask.storage.filesystem import counted, key_of
 from dsm_dask.storage.io_count import count
 from dsm_dask.storage.listing import listing
 from dsm_dask.storage.retry import error_codes, retry
 from dsm_dask.storage.uri import is_local, normalise
+
+_EXISTS_CODES = {"PreconditionFailed", "412"}
 
 
 def write(uri: str, data: bytes) -> None:
@@ -20,9 +22,11 @@ def write(uri: str, data: bytes) -> None:
     if is_local(uri):
         temporary = _staged(uri, data)
         os.replace(temporary, uri)
+        count(requests=1)
     else:
-        retry(lambda: filesystem(uri).pipe_file(key_of(uri), data), uri)
-    count(bytes_written=len(data), requests=1)
+        with counted(uri) as fs:
+            retry(lambda: fs.pipe_file(key_of(uri), data), uri)
+    count(bytes_written=len(data))
 
 
 def create(uri: str, data: bytes) -> bool:
@@ -32,8 +36,8 @@ def create(uri: str, data: bytes) -> bool:
     by reading back: the content decides, so give each writer content of its own.
     """
     uri = normalise(uri)
-    count(requests=1)
     if is_local(uri):
+        count(requests=1)
         temporary = _staged(uri, data)
         try:
             os.link(temporary, uri)
@@ -46,17 +50,15 @@ def create(uri: str, data: bytes) -> bool:
 
     def attempt() -> bool:
         try:
-            filesystem(uri).pipe_file(key_of(uri), data, mode="create")
-        except (FileExistsError, OSError) as error:
-            if isinstance(error, FileExistsError) or error_codes(error) & {
-                "PreconditionFailed",
-                "412",
-            }:
-                return bool(filesystem(uri).cat_file(key_of(uri)) == data)
+            fs.pipe_file(key_of(uri), data, mode="create")
+        except OSError as error:
+            if isinstance(error, FileExistsError) or error_codes(error) & _EXISTS_CODES:
+                return bool(fs.cat_file(key_of(uri)) == data)
             raise
         return True
 
-    won = retry(attempt, uri)
+    with counted(uri) as fs:
+        won = retry(attempt, uri)
     if won:
         count(bytes_written=len(data))
     return won
@@ -67,9 +69,10 @@ def delete(uri: str) -> None:
     uri = normalise(uri)
     if is_local(uri):
         Path(uri).unlink(missing_ok=True)
-    else:
-        retry(lambda: filesystem(uri).rm_file(key_of(uri)), uri, missing=None)
-    count(requests=1)
+        count(requests=1)
+        return
+    with counted(uri) as fs:
+        retry(lambda: fs.rm_file(key_of(uri)), uri, missing=None)
 
 
 def delete_folder(uri: str) -> None:
@@ -80,8 +83,8 @@ def delete_folder(uri: str) -> None:
         return
     paths = [key_of(item.uri) for item in listing(uri)]
     if paths:
-        retry(lambda: filesystem(uri).rm(paths), uri, missing=None)
-    count(requests=len(paths))
+        with counted(uri) as fs:
+            retry(lambda: fs.rm(paths), uri, missing=None)
 
 
 def _staged(uri: str, data: bytes) -> str:

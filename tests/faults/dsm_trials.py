@@ -23,9 +23,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsm_dask import storage
+from dsm_dask import codec, storage
 from dsm_dask.engine import Engine
 from dsm_dask.errors import CorruptFile
+from dsm_dask.fold import Product
 from dsm_dask.table import ROW_ID
 
 # ---------------------------------------------------------------------------------------------
@@ -218,6 +219,36 @@ class Trail:
 
     def finish(self, state: list[int]) -> list[int]:
         return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Bits:
+    """All Folds of a profile of one column, finished as the bytes of their states."""
+
+    column: str
+    kind: str
+
+    @property
+    def _all(self) -> Product:
+        from dsm_dask.stats.profile import folds_for
+
+        return Product(tuple(folds_for(pa.field(self.column, pa.type_for_alias(self.kind)))))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def init(self) -> Any:
+        return self._all.init()
+
+    def update(self, state: Any, batch: pa.RecordBatch) -> Any:
+        return self._all.update(state, batch)
+
+    def merge(self, left: Any, right: Any) -> Any:
+        return self._all.merge(left, right)
+
+    def finish(self, state: Any) -> bytes:
+        return codec.encode(state)
 
 
 def label_of(item: Any) -> str:
