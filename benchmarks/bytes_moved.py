@@ -39,7 +39,7 @@ SIZES = {"0.1 GB": 100_000_000, "1 GB": 1_000_000_000}
 QUICK_SIZES = {"5 MB": 5_000_000, "20 MB": 20_000_000}
 CLIENT_AIM = 1_000_000
 SAME = 1.25
-"""The larger table may send this many times the bytes of the smaller one and still be the same."""
+"""Up to this ratio, what the larger table sends to the client counts as the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +95,12 @@ class Lab:
         began = time.monotonic()
         answer, peak = self._dsm(*words)
         seconds = time.monotonic() - began
-        moved = [now - then for now, then in zip(self._counted(), before, strict=True)]
+        workers, client, scheduler = (n - b for n, b in zip(self._counted(), before, strict=True))
         reported = answer.pop("io")
         workers_peak = tuple(map(measuring.peak_memory, self._workers))
-        after = self._stored()
-        return Run(step, seconds, reported, *moved, after - stored, peak, workers_peak, answer)
+        stored = self._stored() - stored
+        moved = (workers, client, scheduler, stored)
+        return Run(step, seconds, reported, *moved, peak, workers_peak, answer)
 
     def put(self, generated: tables.Generated, folder: str) -> None:
         """Copy generated files into the bucket."""
@@ -250,6 +251,8 @@ def figures_of(found: Measured) -> list[Figure]:
         Figure(name + "objects listed", drop.stored / size, aim=write_aim),
         Figure(name + "on the wire", drop.written / size, aim=write_aim),
     ]
+    for step, what in (("profile 12", "states"), ("dedup --drop", "keys and decisions")):
+        figures.append(Figure(f"{head}{step}: {what} stored / table", runs[step].stored / size))
     for step, run in runs.items():
         figures.append(Figure(f"{head}{step}: to the client", run.to_client, "B", CLIENT_AIM))
     return figures
@@ -257,20 +260,23 @@ def figures_of(found: Measured) -> list[Figure]:
 
 def growth(small: Measured, large: Measured) -> list[Figure]:
     """What reaches the client from the large table, over what does from the small one."""
-    return [
-        Figure(
-            f"{large.label} / {small.label}, {step}: to the client",
-            run.to_client / small.runs[step].to_client,
-            aim=SAME,
-        )
-        for step, run in large.runs.items()
-    ]
+    figures = []
+    for step, run in large.runs.items():
+        other = small.runs[step]
+        name = f"{large.label} / {small.label}, {step}: to the client, "
+        results = run.reported["client_bytes"] / other.reported["client_bytes"]
+        figures += [
+            Figure(name + "results only", results, aim=SAME),
+            Figure(name + "all", run.to_client / other.to_client, aim=SAME),
+        ]
+    return figures
 
 
 def show_runs(found: Measured) -> None:
     """Everything that moved, a line for each verb."""
     size, rows = measuring.number(found.table.size, "B"), measuring.number(found.table.rows)
-    print(f"\n{found.label}: {size}, {rows} rows, {len(found.table.paths)} files")
+    groups = found.table.row_groups
+    print(f"\n{found.label}: {size}, {rows} rows, {len(found.table.paths)} files, {groups} groups")
     heads = ("", "seconds", "read", "(reported)", "written", "(reported)", "(objects)",
              "client < store", "client < sched.", "client > sched.", "(client_bytes)",
              "client peak", "worker peak")  # fmt: skip

@@ -59,6 +59,7 @@ class Generated:
 
     paths: tuple[Path, ...]
     rows: int
+    row_groups: int
     size: int
     """Bytes of all files."""
     chunk_sizes: dict[str, int]
@@ -90,7 +91,8 @@ def generate(shape: Shape, folder: Path) -> Generated:
     sizes = chunk_sizes(paths)
     repeated = _repeated_texts(shape) if "review" in shape.columns else None
     size = sum(path.stat().st_size for path in paths)
-    return Generated(paths, shape.rows, size, sizes, repeated)
+    groups = sum(pq.read_metadata(path).num_row_groups for path in paths)
+    return Generated(paths, shape.rows, groups, size, sizes, repeated)
 
 
 def chunk_sizes(paths: Sequence[Path]) -> dict[str, int]:

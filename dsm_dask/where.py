@@ -57,6 +57,11 @@ _CASTS: dict[str, pa.DataType] = {
 }
 """What CAST knows, by sqlglot's names. A plain TIMESTAMP is TIMESTAMPNTZ in this dialect."""
 
+_ARGUMENTS = frozenset(
+    "this expression expressions negate low high to is_string quoted table db catalog".split()
+)
+"""Arguments of sqlglot's nodes that are looked at here."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Where:
@@ -139,7 +144,9 @@ def _check_node(node: Any, text: str) -> None:
     # The very types, not subclasses of them: TRY_CAST is a Cast to sqlglot, but not to us.
     kind = type(node)
     parts = (sql.Identifier, sql.Paren, sql.DataType)
-    odd = kind is sql.Between and node.args.get("symmetric")
+    # And no argument that is not looked at: versions of sqlglot add them, as with NOT in NOT LIKE.
+    odd = any(value and name not in _ARGUMENTS for name, value in node.args.items())
+    odd = odd or (kind is sql.Date and node.expressions)
     odd = odd or (kind is sql.Is and not isinstance(node.expression, (sql.Null, sql.Boolean)))
     if odd or not (kind in _BINARY or kind in _UNARY or kind in _LEAVES or kind in parts):
         raise InvalidExpression(
@@ -191,7 +198,7 @@ def _fitted(value: Any, to: pa.DataType) -> Any:
     if isinstance(value, pa.Scalar) and types.is_string(kind) and not _is_number(to):
         return _parsed(value, to)
     if isinstance(value, pa.Scalar) and types.is_floating(to):
-        return value.cast(to) if types.is_decimal(kind) or types.is_floating(kind) else value
+        return value.cast(to, safe=False) if _is_number(kind) else value
     if isinstance(value, pa.Scalar) and types.is_float64(kind):
         return _exact_literal(value, to)
     if types.is_integer(kind):
@@ -346,14 +353,17 @@ def _like(node: Any, batch: pa.RecordBatch) -> Any:
     if not pa.types.is_string(pattern.type):
         raise InvalidExpression("LIKE takes a pattern in quotes.")
     exact = pattern.as_py().replace("\\", "\\\\")  # Arrow's escape; SQL has none
-    return pc.match_like(value, exact, ignore_case=isinstance(node, sql.ILike))
+    found = pc.match_like(value, exact, ignore_case=isinstance(node, sql.ILike))
+    return pc.invert(found) if node.args.get("negate") else found
 
 
 def _is(node: Any, batch: pa.RecordBatch) -> Any:
     value = _evaluate(node.this, batch)
     if isinstance(node.expression, sql.Null):
-        return pc.is_null(value)
-    return pc.fill_null(pc.equal(_truth(value), _evaluate(node.expression, batch)), False)
+        found = pc.is_null(value)
+    else:
+        found = pc.fill_null(pc.equal(_truth(value), _evaluate(node.expression, batch)), False)
+    return pc.invert(found) if node.args.get("negate") else found
 
 
 def _length(node: Any, batch: pa.RecordBatch) -> Any:

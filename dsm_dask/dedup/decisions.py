@@ -107,7 +107,7 @@ def _row_groups(
 
 @functools.lru_cache(maxsize=64)
 def _row_ids(uri: str, group: int) -> npt.NDArray[np.uint64]:
-    (part,) = open_files([storage.info(uri)]).parts
+    part = open_files([storage.info(uri)]).parts[0]  # a large file is cut into several
     part = dataclasses.replace(part, first_group=group, stop_group=group + 1)
     batches = list(part.read(pa.schema([SCHEMA.field("row_id")])))
     return np.concatenate([batch.column(0).to_numpy() for batch in batches])

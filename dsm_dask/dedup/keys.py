@@ -98,7 +98,7 @@ class WriteKeys:
         return hashlib.blake2b(text, digest_size=16).hexdigest() + ".keys"
 
     def _known(self, uri: str) -> KeyFile | None:
-        if not storage.exists(uri):
+        if not storage.exists(uri) or storage.info(uri).size < HEADER:
             return None
         (raw,) = storage.read_ranges(uri, [(0, HEADER)])
         magic, firsts, rest, bits = (int(value) for value in np.frombuffer(raw, "<u8"))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from dsm_dask import storage
 from dsm_dask.sources.file_part import FilePart
 from dsm_dask.sources.footer import Footer, Map, read_footers
-from dsm_dask.sources.schema import unify
+from dsm_dask.sources.schema import spelled, unify
 from dsm_dask.table import ROW_ID, Table
 
 SUFFIXES = (".parquet", ".pq", ".parq")
@@ -49,7 +49,7 @@ class ParquetPartition:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def values_fingerprint(self, columns: Sequence[str]) -> str:
-        types = [str(self.schema.field(name).type) for name in columns if name != ROW_ID]
+        types = [spelled(self.schema.field(name).type) for name in columns if name != ROW_ID]
         first = self.first_row if ROW_ID in columns else 0
         return hashlib.blake2b(repr((types, first)).encode(), digest_size=8).hexdigest()
 

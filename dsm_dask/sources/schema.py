@@ -114,6 +114,23 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+def spelled(kind: pa.DataType) -> str:
+    """A name for a type that a pickled copy of it has too: Arrow forgets on the way what the
+    writer called the items of lists and maps.
+
+    >>> spelled(pa.list_(pa.field("element", pa.int8()), 2))
+    'FixedSizeListType<int8>[2]'
+    """
+    if isinstance(kind, _LISTS):
+        size = f"[{kind.list_size}]" if pa.types.is_fixed_size_list(kind) else ""
+        return f"{type(kind).__name__}<{spelled(kind.value_type)}>{size}"
+    if pa.types.is_map(kind):
+        return f"map<{spelled(kind.key_type)}, {spelled(kind.item_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name!r}: {spelled(field.type)}' for field in kind)}>"
+    return str(kind)
+
+
 def leaf_count(kind: pa.DataType) -> int:
     """How many Parquet columns store a value of this type.
 

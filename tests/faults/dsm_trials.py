@@ -102,7 +102,7 @@ def dsm(*args: Any, workers: int = 0) -> Said:
     from dsm_dask.cli import main
 
     argv = [str(arg) for arg in args]
-    if argv and not argv[0].startswith("-"):
+    if argv and not argv[0].startswith("-") and "--workers" not in argv:
         argv += ["--workers", str(workers)]
     out, err = io.StringIO(), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)

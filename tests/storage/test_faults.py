@@ -29,14 +29,15 @@ def uri(proxy: FaultProxy, bucket: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("fault", TRANSIENT)
-@pytest.mark.parametrize("operation", ["read", "read_ranges", "find", "info", "listing"])
+@pytest.mark.parametrize(
+    ("fault", "operation"),
+    [(fault, operation) for fault in TRANSIENT for operation in ("read", "read_ranges", "listing")]
+    + [("slow_down", "info"), ("reset", "info"), ("internal_error", "find")],
+)
 def test_reading_outlives_transient_faults(
     proxy: FaultProxy, uri: str, fault: Fault, operation: str
 ) -> None:
-    if fault == "truncate" and operation == "info":
-        pytest.skip("its answer has no body")
-    proxy.fail(fault, 3, method="GET" if fault == "truncate" else "")
+    proxy.fail(fault, 2, method="GET" if fault == "truncate" else "")
     if operation == "read":
         assert storage.read(uri) == CONTENT
     elif operation == "read_ranges":
@@ -48,15 +49,15 @@ def test_reading_outlives_transient_faults(
         assert [item.uri for item in storage.find(storage.parent(uri))] == [uri]
     else:
         assert [item.uri for item in storage.listing(storage.parent(uri))] == [uri]
-    assert sum(entry.fault == fault for entry in proxy.log) == 3
+    assert sum(entry.fault == fault for entry in proxy.log) == 2
 
 
 @pytest.mark.parametrize("fault", ["slow_down", "internal_error", "reset", "drop_ack"])
 def test_writing_outlives_transient_faults(proxy: FaultProxy, uri: str, fault: Fault) -> None:
-    proxy.fail(fault, 3, method="PUT")
+    proxy.fail(fault, 2, method="PUT")
     storage.write(uri, b"new")
     assert storage.read(uri) == b"new"
-    proxy.fail(fault, 2, method="DELETE")
+    proxy.fail(fault, 1, method="DELETE")
     storage.delete(uri)
     assert not storage.exists(uri)
 
@@ -122,7 +123,7 @@ def test_what_is_final_is_not_tried_again(proxy: FaultProxy, uri: str) -> None:
     assert proxy.requests() == 3
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32))
 def test_a_flaky_network_never_gives_wrong_bytes(
     shared_proxy: FaultProxy, s3: S3Server, seed: int
