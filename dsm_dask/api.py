@@ -19,7 +19,7 @@ from dsm_dask.dataset import write as _write
 from dsm_dask.dataset.history import diff, log, show
 from dsm_dask.dataset.naming import branch, restore, tag
 from dsm_dask.dataset.version import Dataset, open_data, open_dataset
-from dsm_dask.dedup.exact import Deduplicated, dedup_exact
+from dsm_dask.duplicates.exact import Deduplicated, dedup_exact
 from dsm_dask.engine import Engine
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
@@ -99,7 +99,7 @@ def dedup(
     message: str = "",
     engine: Engine | None = None,
 ) -> Deduplicated:
-    """See :func:`dsm_dask.dedup.exact.dedup_exact`."""
+    """See :func:`dsm_dask.duplicates.exact.dedup_exact`."""
     with _engine(engine) as used:
         table = open_data(data, used.map)
         return dedup_exact(table, on, engine=used, drop=drop, out=out, message=message)

@@ -8,7 +8,7 @@ from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DATA, DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
 from dsm_dask.dataset.naming import tag
 from dsm_dask.dataset.version import open_data
-from dsm_dask.dedup.exact import dedup_exact
+from dsm_dask.duplicates.exact import dedup_exact
 
 
 @verb

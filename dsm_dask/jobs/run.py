@@ -20,7 +20,7 @@ from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.verify import verify
 from dsm_dask.dataset.version import Dataset, is_dataset, open_dataset
 from dsm_dask.dataset.write import append, create
-from dsm_dask.dedup.exact import dedup_exact
+from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec

@@ -15,7 +15,7 @@ from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import diff
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
-from dsm_dask.dedup.exact import dedup_exact
+from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.errors import UnknownColumn, UsageError
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.testing.arrow import TYPES, arrow_arrays

@@ -2,7 +2,7 @@
 
 Rows are compared by a 128-bit hash of their typed values (:mod:`dsm_dask.hashing`): null equals
 null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, sorted, to
-the store (:mod:`dsm_dask.dedup.keys`); other tasks group them, a range of hashes each. Of equal
+the store (:mod:`dsm_dask.duplicates.keys`); other tasks group them, a range of hashes each. Of equal
 rows the one with the smallest row id survives, so the survivors are the same however the table is
 cut, and whatever is retried.
 """
@@ -27,9 +27,9 @@ from dsm_dask import codec, storage
 from dsm_dask.dataset.commit import Change, change_key, checksum, find_key
 from dsm_dask.dataset.drop import drop_rows
 from dsm_dask.dataset.version import Dataset, changes_of, properties
-from dsm_dask.dedup.decisions import ChooseListed, DecisionWriter
-from dsm_dask.dedup.examples import Cluster, with_examples
-from dsm_dask.dedup.keys import FIRST, KeyFile, WriteKeys, bucket_bits, first_of_runs, total
+from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter
+from dsm_dask.duplicates.examples import Cluster, with_examples
+from dsm_dask.duplicates.keys import FIRST, KeyFile, WriteKeys, bucket_bits, first_of_runs, total
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.table import Table, check_columns
