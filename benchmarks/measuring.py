@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = (
     "dsm-dask",
@@ -148,7 +150,18 @@ def _commit() -> str | None:
 
 
 # ---------------------------------------------------------------------------------------------
-# Memory of whole processes, as Linux counts it
+# Processor time and memory of whole processes, as Linux counts it
+
+
+def processor_seconds() -> float:
+    """Processor time that this process and all below it have used so far."""
+    me = psutil.Process()
+    total = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def peak_memory(pid: int) -> int:

@@ -116,6 +116,9 @@ class Scan:
     rows: int
     columns: tuple[str, ...]
     seconds: dict[str, list[float]]
+    processor: dict[str, list[float]]
+    """Processor seconds of everything meanwhile: client, cluster, peers, and the S3 server. They
+    tell more than time does when other programs run beside."""
 
     def speed(self, contender: str) -> float:
         return self.rows / measuring.median(self.seconds[contender])
@@ -144,15 +147,17 @@ def take_turns(
 ) -> Scan:
     """Run every contender once to warm up, then in turn, round by round."""
     seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
+    processor: dict[str, list[float]] = {contender: [] for contender in contenders}
     for number in range(rounds + 1):
         for contender, scan in contenders.items():
-            began = time.perf_counter()
+            began, used = time.perf_counter(), measuring.processor_seconds()
             found = scan()
             took = time.perf_counter() - began
             assert found == rows, (contender, found, rows)
             if number:
                 seconds[contender].append(took)
-    return Scan(name, rows, columns, seconds)
+                processor[contender].append(measuring.processor_seconds() - used)
+    return Scan(name, rows, columns, seconds, processor)
 
 
 def places(generated: tables.Generated, server: S3Server) -> tuple[Place, ...]:
@@ -186,11 +191,14 @@ def all_scans(
 def show(scan: Scan) -> None:
     """Speeds of all, and of the engine against each."""
     print(f"\n{scan.name}")
-    rows: list[tuple[str, ...]] = [("", "rows/s", "median s", "fastest s", "slowest s", "ratio")]
+    rows: list[tuple[str, ...]] = [
+        ("", "rows/s", "median s", "fastest s", "slowest s", "ratio", "processor s")
+    ]
     for name, seconds in scan.seconds.items():
         times = [f"{s:.3f}" for s in (measuring.median(seconds), min(seconds), max(seconds))]
         ratio = f"{scan.speed(ENGINE) / scan.speed(name):.2f}"
-        rows.append((name, measuring.number(scan.speed(name)), *times, ratio))
+        processor = f"{measuring.median(scan.processor[name]):.2f}"
+        rows.append((name, measuring.number(scan.speed(name)), *times, ratio, processor))
     measuring.table(rows)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dsm_dask.api import restore as restore
     from dsm_dask.api import run as run
     from dsm_dask.api import show as show
+    from dsm_dask.api import storage_options as storage_options
     from dsm_dask.api import tag as tag
     from dsm_dask.api import verify as verify
     from dsm_dask.dataset.version import Dataset as Dataset
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
     "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
-    "profile", "restore", "run", "show", "tag", "verify",
+    "profile", "restore", "run", "show", "storage_options", "tag", "verify",
 )  # fmt: skip
 
 __all__ = ["Dataset", "Engine", *_VERBS]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from dsm_dask import storage
 from dsm_dask.dataset import columns as _columns
 from dsm_dask.dataset import drop as _drop
 from dsm_dask.dataset import gc as _gc
@@ -25,9 +26,23 @@ from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
 from dsm_dask.stats import profile as _profile
 
+
+@contextmanager
+def storage_options(**options: Any) -> Iterator[None]:
+    """Reach object storage with these options in the enclosed code: ``endpoint_url``, ``region``,
+    ``path_style``, ``anon``, ``profile``. Keys and secrets are refused: they belong in the
+    environment of each process.
+
+    >>> with storage_options(endpoint_url="http://localhost:9000", path_style=True):
+    ...     pass
+    """
+    with storage.using(storage.Options.parse(options)):
+        yield
+
+
 __all__ = [
     "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
-    "profile", "restore", "run", "show", "tag", "verify",
+    "profile", "restore", "run", "show", "storage_options", "tag", "verify",
 ]  # fmt: skip
 
 

@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 import msgpack
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from dsm_dask.errors import StateVersion
 
 T = TypeVar("T")
-MAGIC = b"dsm\x01"
+MAGIC = b"dsm\x02"
 
 _states: dict[str, type[Any]] = {}
 _names: dict[type[Any], str] = {}
@@ -66,7 +67,8 @@ def encode(value: Any) -> bytes:
     >>> decode(encode({"a": (1, 2.5, 10**30, None)}))
     {'a': (1, 2.5, 1000000000000000000000000000000, None)}
     """
-    return MAGIC + _pack(value)
+    packed = _pack(value)
+    return MAGIC + xxhash.xxh3_64_digest(packed) + packed
 
 
 def decode(data: bytes) -> Any:
@@ -77,9 +79,12 @@ def decode(data: bytes) -> Any:
     """
     if data[: len(MAGIC)] != MAGIC:
         raise StateVersion("This is not a state written by this version of dsm_dask.")
+    digest, packed = data[len(MAGIC) : len(MAGIC) + 8], data[len(MAGIC) + 8 :]
+    if xxhash.xxh3_64_digest(packed) != digest:
+        raise StateVersion("The state is cut off or damaged: its checksum does not fit.")
     try:
-        return _unpack(data[len(MAGIC) :])
-    except (ValueError, TypeError, KeyError) as error:  # those of msgpack and Arrow are ValueErrors
+        return _unpack(packed)
+    except (ValueError, TypeError, KeyError, OSError) as error:  # of msgpack and Arrow
         raise StateVersion(f"The state cannot be read: {error}.") from error
 
 

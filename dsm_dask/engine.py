@@ -53,12 +53,30 @@ class Folded:
     skipped: tuple[Skipped, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What an engine has moved and skipped since :meth:`Engine.mark`."""
+
+    engine: Engine
+    _io: IO
+    _skipped: int
+
+    @property
+    def io(self) -> IO:
+        return self.engine.io - self._io
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        return tuple(self.engine.skipped[self._skipped :])
+
+
 class Engine:
     """Runs work on Dask, or in this process when ``workers`` is 0.
 
     ``scheduler`` is an address; without one, ``DASK_SCHEDULER_ADDRESS`` (or Dask's own
-    configuration), else a local cluster of ``workers`` processes (this machine's cores). The
-    cluster is started when the first work comes. Use it as a context manager.
+    configuration), else the :class:`distributed.Client` in use here (unless ``workers`` is given),
+    else a local cluster of ``workers`` processes (this machine's cores). The cluster is started
+    when the first work comes. Use it as a context manager.
 
     >>> with Engine(workers=0) as engine:
     ...     engine.map(len, ["a", "bcd"])
@@ -76,7 +94,7 @@ class Engine:
     ) -> None:
         self.progress = progress or Silent()
         self.on_error: OnError = on_error
-        self.options = options or storage.Options()
+        self.options = options or storage.current_options()
         self.io = IO()
         self.client_bytes = 0
         self.skipped: list[Skipped] = []
@@ -102,6 +120,10 @@ class Engine:
     def start(self) -> None:
         """Connect now rather than when the first work comes."""
         self._runner.start()
+
+    def mark(self) -> Mark:
+        """Remember the counters now, to tell later what one verb moved and skipped."""
+        return Mark(self, self.io, len(self.skipped))
 
     def map(
         self, function: Callable[[Any], R], items: Sequence[Any], *, label: str = "Working"
@@ -158,7 +180,7 @@ class Engine:
         groups = tasks(table.partitions())
         calls = [FoldTask(members, group, states, self.options, self.on_error) for group in groups]
         merge = MergeTask(members)
-        before, skipped = self.io, len(self.skipped)
+        mark = self.mark()
         with Step(self.progress, label, sum(map(len, groups))) as progress:
             payload = self._runner.reduce(
                 calls, merge, FinishTask(members), lambda i: progress.advance(len(groups[i]))
@@ -166,7 +188,7 @@ class Engine:
         (result,) = self._received(payload)
         if not isinstance(fold, Product):
             (result,) = result
-        return Folded(result, self.io - before, tuple(self.skipped[skipped:]))
+        return Folded(result, mark.io, mark.skipped)
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)
@@ -217,13 +239,14 @@ class _Cluster:
         self._workers = workers
         self._client: Any = None
         self._cluster: Any = None
+        self._borrowed = False
 
     @property
     def is_local(self) -> bool:
         import dask
 
         configured = dask.config.get("scheduler-address", None)
-        return self._address is None and not configured
+        return self._address is None and not configured and not self._borrowed
 
     def start(self) -> None:
         if self._client is not None:
@@ -232,6 +255,9 @@ class _Cluster:
         from distributed import Client, LocalCluster
 
         address = self._address or dask.config.get("scheduler-address", None)
+        if address is None and self._workers is None and (client := _current_client()):
+            self._client, self._borrowed = client, True
+            return
         try:
             if address is None:
                 self._cluster = _local_cluster(LocalCluster, self._workers)
@@ -245,6 +271,8 @@ class _Cluster:
             ) from error
 
     def close(self) -> None:
+        if self._borrowed:
+            self._client = None
         for part in (self._client, self._cluster):
             if part is not None:
                 part.close(timeout=10)
@@ -343,6 +371,16 @@ class _Cluster:
         return sum(self._client.nthreads().values()) or 1
 
 
+def _current_client() -> Any:
+    """The client that the user has made, as in a notebook, if there is one."""
+    from distributed import Client
+
+    try:
+        return Client.current()
+    except ValueError:
+        return None
+
+
 def _key(call: Any, index: int) -> str:
     import uuid
 
@@ -365,7 +403,7 @@ def _failure(future: Any, call: Any) -> BaseException:
             f"{place}: the worker died {LOST_WORKERS} times while it worked on this, probably out "
             "of memory.",
             where=labels[0] if labels else None,
-            valid="Give workers more memory, or pass --on-error skip.",
+            valid="Give workers more memory, or leave this file out.",
         )
     return PartitionFailed(f"{place} failed: {type(error).__name__}: {error}.", where=place)
 
@@ -375,8 +413,8 @@ def _local_cluster(kind: Any, workers: int | None) -> Any:
 
     import dask
 
-    dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS - 1})
-    with warnings.catch_warnings():
+    failures = {"distributed.scheduler.allowed-failures": LOST_WORKERS - 1}
+    with warnings.catch_warnings(), dask.config.set(failures):
         warnings.simplefilter("ignore")  # a busy dashboard port is no news
         return kind(
             n_workers=workers or os.cpu_count() or 1,

@@ -80,6 +80,22 @@ class StoreUnreachable(DsmError):
     exit_code = 3
 
 
+class CannotWrite(DsmError):
+    """A file could not be written: no such folder, no permission, or no space left.
+
+    Nothing is half written; mend the cause and run the same command again."""
+
+    code = "cannot-write"
+
+
+class InternalError(DsmError):
+    """Something went wrong that dsm did not foresee: most likely a bug.
+
+    Nothing is half committed. Run with ``--debug`` for the traceback, and report it with that."""
+
+    code = "internal"
+
+
 class CorruptFile(DsmError):
     """A source file is truncated, damaged, or not of the format its name says.
 

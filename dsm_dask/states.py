@@ -13,7 +13,7 @@ import hashlib
 from typing import Any
 
 from dsm_dask import codec, storage
-from dsm_dask.errors import NotFound, StateVersion
+from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
 from dsm_dask.fold import Fold, Product, fingerprint, update_all
 from dsm_dask.table import Partition
 
@@ -49,6 +49,7 @@ def fold_partition(
         states = update_all(product, partition.read(product.columns))
         fresh = {name: state for (name, _), state in zip(missing, states, strict=True)}
         if cache is not None:
-            cache.save(partition.fingerprint, fresh)
+            with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
+                cache.save(partition.fingerprint, fresh)
         known.update(fresh)
     return tuple(known[name] for name in names)

@@ -146,9 +146,6 @@ class FinishTask:
 
 @contextlib.contextmanager
 def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)  # parallelism is by partition
     with storage.using(options), storage.counting(apart=True) as moved:
         yield moved
 

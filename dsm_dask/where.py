@@ -58,7 +58,20 @@ _CASTS: dict[str, pa.DataType] = {
 """What CAST knows, by sqlglot's names. A plain TIMESTAMP is TIMESTAMPNTZ in this dialect."""
 
 _ARGUMENTS = frozenset(
-    "this expression expressions negate low high to is_string quoted table db catalog".split()
+    [
+        "this",
+        "expression",
+        "expressions",
+        "negate",
+        "low",
+        "high",
+        "to",
+        "is_string",
+        "quoted",
+        "table",
+        "db",
+        "catalog",
+    ]
 )
 """Arguments of sqlglot's nodes that are looked at here."""
 
@@ -321,7 +334,10 @@ def _literal(node: Any, _: pa.RecordBatch) -> pa.Scalar:
     if node.is_string:
         return pa.scalar(text)
     if not text.isdigit():
-        return pa.scalar(float(text))
+        try:
+            return pa.scalar(float(text))
+        except ValueError:
+            raise InvalidExpression(f"{text!r} is no number.") from None
     number = int(text)
     if number < 2**63:
         return pa.scalar(number, pa.int64())

@@ -6,7 +6,7 @@ import click
 
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
-from dsm_dask.dataset.naming import tag_written
+from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.write import append
 
 
@@ -29,7 +29,9 @@ def command(
 
     Files that the dataset holds already are left out, so the same glob can be appended every week.
     """
+    check_tag(dataset, tag_name)
     made = append(dataset, list(sources), engine=out.engine, message=message, dry_run=dry_run)
-    tag_written(dataset, made, tag_name)
+    if not dry_run:
+        tag_result(dataset, made.version, tag_name)
     found = {**made.to_dict(), "dry_run": dry_run}
     out.say(found, lambda: text.written(found))

@@ -6,7 +6,7 @@ import click
 
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
-from dsm_dask.dataset.naming import tag_written
+from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.write import create
 
 
@@ -32,9 +32,11 @@ def command(
     SOURCES are files, folders or globs. The rows stay where they are (--link), or are copied into
     the dataset (--copy).
     """
+    check_tag(dataset, tag_name)
     made = create(
         dataset, list(sources), engine=out.engine, copy=not link, message=message, dry_run=dry_run
     )
-    tag_written(dataset, made, tag_name)
+    if not dry_run:
+        tag_result(dataset, made.version, tag_name)
     found = {**made.to_dict(), "dry_run": dry_run}
     out.say(found, lambda: text.written(found))

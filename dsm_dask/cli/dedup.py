@@ -6,7 +6,7 @@ import click
 
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DATA, DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
-from dsm_dask.dataset.naming import tag
+from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.version import open_data
 from dsm_dask.duplicates.exact import dedup_exact
 
@@ -40,14 +40,15 @@ def command(
     however the data is cut.
     """
     columns = [name.strip() for given in on for name in given.split(",")]
+    if drop:
+        check_tag(data, tag_name)
     table = open_data(data, out.engine.map)
     made = dedup_exact(
         table, columns, engine=out.engine, drop=drop, out=out_uri, scratch=scratch,
         message=message, dry_run=dry_run,
     )  # fmt: skip
-    if tag_name and made.committed:
-        name = f"{table.branch}:{made.version}" if table.branch else str(made.version)
-        tag(f"{table.uri}@{name}", tag_name)
+    if drop and not dry_run:
+        tag_result(data, made.version, tag_name)
     found = made.to_dict()
     if not drop:
         found.pop("version")  # the contract: only with --drop

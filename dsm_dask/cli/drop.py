@@ -7,7 +7,7 @@ import click
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
 from dsm_dask.dataset.drop import drop
-from dsm_dask.dataset.naming import tag_written
+from dsm_dask.dataset.naming import check_tag, tag_result
 
 
 @verb
@@ -25,7 +25,9 @@ def command(
     EXPR is the WHERE clause of SQL: "rating < 3 AND lang IN ('en', 'de')". Older versions keep
     every row.
     """
+    check_tag(dataset, tag_name)
     made = drop(dataset, where, engine=out.engine, message=message, dry_run=dry_run)
-    tag_written(dataset, made, tag_name)
+    if not dry_run:
+        tag_result(dataset, made.version, tag_name)
     found = {**made.to_dict(), "dry_run": dry_run}
     out.say(found, lambda: text.written(found))

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,7 @@ import click
 
 from dsm_dask import storage
 from dsm_dask.engine import Engine
-from dsm_dask.errors import DsmError, Interrupted
-from dsm_dask.jobs.run import Meter
+from dsm_dask.errors import DsmError, InternalError, Interrupted
 from dsm_dask.progress import Silent, for_terminal
 
 DATA = click.argument("data")
@@ -66,19 +66,16 @@ class Outcome:
     @contextmanager
     def measured(self) -> Iterator[None]:
         with storage.counting() as driver:
-            self._driver = driver
-            self._meter: Meter | None = None
-            self._first = Meter(_NoEngine(), driver)  # type: ignore[arg-type]
+            self._driver, self._began = driver, time.monotonic()
             yield
 
     def io(self) -> dict[str, Any]:
         """The ``io`` object: what workers and this process moved."""
-        found = self._first.read()
+        moved, client_bytes = self._driver(), 0
         if self._engine is not None:
-            for name, value in self._engine.io.to_dict().items():
-                found[name] += value
-            found["client_bytes"] = self._engine.client_bytes
-        return found
+            moved, client_bytes = moved + self._engine.io, self._engine.client_bytes
+        seconds = round(time.monotonic() - self._began, 3)
+        return {**moved.to_dict(), "client_bytes": client_bytes, "seconds": seconds}
 
     def say(self, result: dict[str, Any], text: Callable[[], str], exit_code: int = 0) -> None:
         """Print the result: as JSON, or as ``text()``."""
@@ -96,23 +93,19 @@ class Outcome:
                 print(f"Skipped {one['partition']}: {one['cause']}", file=sys.stderr)
 
 
-class _NoEngine:
-    io = storage.IO()
-    client_bytes = 0
-
-
 def verb(function: Callable[..., None]) -> click.Command:
     """A click command with the options that every verb takes, and errors told properly."""
 
     @functools.wraps(function)
-    def run(**options: Any) -> int:
+    def run(**options: Any) -> None:
         common = ("as_json", "quiet", "debug", "scheduler", "workers", "endpoint_url", "region")
         outcome = Outcome(options)
         given = storage.Options(endpoint_url=options["endpoint_url"], region=options["region"])
         rest = {name: value for name, value in options.items() if name not in common}
         rest.pop("on_error", None)
         with storage.using(given):
-            return _guarded(outcome, lambda: function(outcome, **rest))
+            code = _guarded(outcome, lambda: function(outcome, **rest))
+        click.get_current_context().exit(code)
 
     name = function.__module__.rsplit(".", 1)[1]
     command = click.command(name, help=function.__doc__)(run)
@@ -150,6 +143,13 @@ def _guarded(outcome: Outcome, work: Callable[[], None]) -> int:
             valid="Run the same command again: finished partitions are not repeated.",
         )
         return _fail(stopped, outcome.as_json, outcome.debug)
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback for people
+        cause = InternalError(
+            f"{type(error).__name__}: {str(error).rstrip('.')}.",
+            valid="Run again with --debug for the traceback.",
+        )
+        cause.__cause__ = error
+        return _fail(cause, outcome.as_json, outcome.debug)
     return outcome.exit_code
 
 

@@ -30,7 +30,8 @@ def command(out: Outcome, job: str | None, dry_run: bool, schema: bool) -> None:
         out.say(plan, lambda: plan_text(plan))
         return
     found = run_job(loaded, engine=out.engine).to_dict()
-    out.say(found, lambda: run_text(found))
+    damaged = any(s["verb"] == "verify" and s["result"]["damaged"] for s in found["steps"])
+    out.say(found, lambda: run_text(found), exit_code=1 if damaged else 0)
 
 
 def plan_text(plan: dict[str, Any]) -> str:

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, find_key
+from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, found_before
+from dsm_dask.dataset.lance_calls import Relayed
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io
-from dsm_dask.dataset.version import Dataset, open_dataset
+from dsm_dask.dataset.version import Dataset, open_for_writing
 from dsm_dask.dataset.write import Target, Written
 from dsm_dask.engine import Engine
 from dsm_dask.errors import PartitionFailed, SchemaError
@@ -53,29 +54,35 @@ def add_columns(
 
     Raises SchemaError when a column of that name is there already.
     """
-    base = open_dataset(data)
+    base = open_for_writing(data)
+    arguments = spec or {"columns": row_map.schema.names, "map": _description(row_map)}
+    mark = engine.mark()
     check_columns(base, row_map.columns)
+    key = change_key(job, arguments, base.ref)
+    counts = {"columns_added": len(row_map.schema)}
+    done = found_before(base, key, engine)
+    if done is not None:
+        return Written(base.uri, done.version, done.rows, counts, False)
     for name in row_map.schema.names:
         if name in base.schema.names:
             raise SchemaError(f"{base.name} has a column {name!r} already.", where=base.name)
-    arguments = spec or {"columns": row_map.schema.names, "map": repr(row_map)}
-    key = change_key(job, arguments, base.ref)
-    counts = {"columns_added": len(row_map.schema)}
-    done = find_key(base, key, since=base.version)
-    if done is not None:
-        return Written(base.uri, done.version, done.rows, counts, False)
     worker = _WriteColumns(row_map, Target.of(base).prefix)
     found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
     pieces = [piece for group in found for piece in group]
     if not pieces:
         raise SchemaError(f"{base.name} has no rows to compute columns for.", where=base.name)
     change = Change(
-        job, arguments, key, message, base.rows, counts, engine.io,
+        job, arguments, key, message, base.rows, counts, mark.io,
         tuple(record for piece in pieces for record in piece.records),
-        tuple(skip.to_dict() for skip in engine.skipped),
+        mark.skipped,
     )  # fmt: skip
     made = commit(base, _operation(base, pieces), change)
     return Written(base.uri, made.version, made.rows, counts, True)
+
+
+def _description(row_map: RowMap) -> str:
+    """The same for the same computation, in every process."""
+    return repr(row_map) if dataclasses.is_dataclass(row_map) else type(row_map).__qualname__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +116,9 @@ class _WriteColumns:
 
     def _write(self, partition: DatasetPartition, fragment: Fragment) -> _Piece:
         dataset = partition.snapshot.open()
-        reader = pa.RecordBatchReader.from_batches(
-            self.row_map.schema, self._batches(partition, fragment)
-        )
-        with lance_io(dataset):
+        batches = Relayed(self._batches(partition, fragment))
+        reader = pa.RecordBatchReader.from_batches(self.row_map.schema, batches)
+        with batches.check(partition.snapshot.uri), lance_io(dataset):
             metadata, schema = dataset.get_fragment(fragment.id).merge_columns(reader)
         before = {path for path, _ in fragment.files}
         records = [

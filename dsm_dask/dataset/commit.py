@@ -19,10 +19,13 @@ import xxhash
 
 from dsm_dask import storage
 from dsm_dask.about import __version__
+from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.dataset.partition import open_lance
-from dsm_dask.dataset.version import Dataset, is_dataset, properties
+from dsm_dask.dataset.version import Dataset, is_dataset, newest, properties
+from dsm_dask.engine import Engine
 from dsm_dask.errors import CommitConflict
 from dsm_dask.storage import IO
+from dsm_dask.task import Skipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Change:
     """Counts for people: rows dropped, added, ..."""
     io: IO = dataclasses.field(default_factory=IO)
     objects: tuple[ObjectRecord, ...] = ()
-    skipped: tuple[dict[str, str], ...] = ()
-    sources: str = ""
-    """Link list of the files that were read or linked."""
+    skipped: tuple[Skipped, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Link lists of the files that this commit adds."""
+    restored: tuple[str, ...] | None = None
+    """Link lists after a restore, instead of all so far."""
 
 
 def change_key(job: str, spec: dict[str, Any], base: str) -> str:
@@ -67,13 +72,22 @@ def change_key(job: str, spec: dict[str, Any], base: str) -> str:
 
 def find_key(dataset: Dataset, key: str, *, since: int) -> Dataset | None:
     """The version after ``since`` on this branch that was committed with ``key``, if any."""
-    latest = open_lance(dataset.uri, dataset.branch, None)
+    latest = newest(dataset.uri, dataset.branch).lance
     for version in range(latest.version, since, -1):
         if properties(latest, version).get("dsm.key") == key:
             return Dataset(
                 dataset.uri, dataset.branch, open_lance(dataset.uri, dataset.branch, version)
             )
     return None
+
+
+def found_before(base: Dataset, key: str, engine: Engine) -> Dataset | None:
+    """The commit of an earlier run of the same job; what it had skipped is told again."""
+    done = find_key(base, key, since=base.version)
+    if done is not None:
+        skipped = json.loads(properties(done.lance, done.version).get("dsm.skipped", "[]"))
+        engine.skipped.extend(Skipped(**one) for one in skipped)
+    return done
 
 
 def commit(base: Dataset, operation: Any, change: Change) -> Dataset:
@@ -85,12 +99,19 @@ def commit(base: Dataset, operation: Any, change: Change) -> Dataset:
     if done is not None:
         return done
     run = uuid.uuid4().hex
+    head = newest(base.uri, base.branch)
+    lists = change.restored
+    if lists is None:
+        lists = tuple(dict.fromkeys([*base.source_lists, *head.source_lists, *change.sources]))
+    written = _write_checksums(base.uri, run, change.objects)
     transaction = lance.Transaction(
-        base.version, operation, transaction_properties=_properties(base.ref, change, run)
+        base.version,
+        operation,
+        transaction_properties=_properties(base.ref, change, run, lists, written),
     )
-    _write_checksums(base.uri, run, change.objects)
     try:
-        committed = lance.LanceDataset.commit(base.lance, transaction)
+        with lance_call(base.name):
+            committed = lance.LanceDataset.commit(base.lance, transaction)
     except CommitConflictError as error:
         done = find_key(base, change.key, since=base.version)
         if done is not None:
@@ -106,12 +127,12 @@ def stage_create(uri: str, schema: Any, fragments: list[Any], change: Change) ->
     import lance
 
     run = uuid.uuid4().hex
+    written = _write_checksums(uri, run, change.objects)
     transaction = lance.Transaction(
         0,
         lance.LanceOperation.Overwrite(schema, fragments),
-        transaction_properties=_properties("", change, run),
+        transaction_properties=_properties("", change, run, change.sources, written),
     )
-    _write_checksums(uri, run, change.objects)
     try:
         # Without retries Lance does not turn a lost race into a second version.
         committed = lance.LanceDataset.commit(
@@ -124,13 +145,16 @@ def stage_create(uri: str, schema: Any, fragments: list[Any], change: Change) ->
     except OSError:
         if is_dataset(uri):
             return None
-        raise
+        with lance_call(uri):
+            raise
     result = Dataset(uri, None, committed)
     record_commit(result, transaction, run)
     return result
 
 
-def _properties(parent: str, change: Change, run: str) -> dict[str, str]:
+def _properties(
+    parent: str, change: Change, run: str, lists: Sequence[str], written: int
+) -> dict[str, str]:
     found = {
         "lance.commit.message": change.message,
         "dsm.job": change.job,
@@ -142,19 +166,22 @@ def _properties(parent: str, change: Change, run: str) -> dict[str, str]:
         "dsm.rows": str(change.rows),
         "dsm.changed": json.dumps(change.changed),
         "dsm.io": json.dumps(change.io.to_dict()),
-        "dsm.sources": change.sources,
-        "dsm.skipped": json.dumps(change.skipped) if change.skipped else "",
+        "dsm.lists": ",".join(lists),
+        "dsm.bytes_written": str(written),
+        "dsm.skipped": json.dumps([skip.to_dict() for skip in change.skipped])
+        if change.skipped
+        else "",
     }
     return {name: value for name, value in found.items() if value}
 
 
 def _lost(base: Dataset, error: Exception) -> CommitConflict:
-    latest = open_lance(base.uri, base.branch, None)
+    latest = newest(base.uri, base.branch).lance
     for version in range(base.version + 1, latest.version + 1):
         props = properties(latest, version)
         winner = f"version {version}, by `{props.get('dsm.job', 'another tool')}`"
-        message = props.get("lance.commit.message")
-        winner += f" ({message})" if message else ""
+        told = props.get("lance.commit.message") or props.get("dsm.spec")
+        winner += f" ({told})" if told else ""
         return CommitConflict(
             f"Another writer committed first: {winner}. Nothing of this run was written.",
             where=base.name,
@@ -186,11 +213,13 @@ def checksums_folder(root: str) -> str:
     return storage.join(root, "_dsm", "checksums")
 
 
-def _write_checksums(root: str, name: str, objects: Sequence[ObjectRecord]) -> None:
+def _write_checksums(root: str, name: str, objects: Sequence[ObjectRecord]) -> int:
+    """Store the records; bytes of the objects and of the records."""
     lines = [json.dumps([item.path, item.size, item.xxh3]) for item in objects]
+    data = "".join(line + "\n" for line in lines).encode()
     if lines:
-        uri = storage.join(checksums_folder(root), name + ".jsonl")
-        storage.write(uri, ("\n".join(lines) + "\n").encode())
+        storage.write(storage.join(checksums_folder(root), name + ".jsonl"), data)
+    return len(data) + sum(item.size for item in objects)
 
 
 def read_checksums(root: str) -> dict[str, ObjectRecord]:

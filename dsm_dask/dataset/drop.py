@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, find_key
+from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, found_before
+from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io, live_rows
-from dsm_dask.dataset.version import Dataset, open_dataset
+from dsm_dask.dataset.version import Dataset, changes_of, open_for_writing, properties
 from dsm_dask.dataset.write import Target, Written
 from dsm_dask.engine import Engine
 from dsm_dask.where import Where
@@ -71,7 +72,7 @@ def drop(
     Raises UnknownColumn and InvalidExpression before anything is read, CommitConflict when
     another drop of rows of the same files was committed meanwhile.
     """
-    base = open_dataset(data)
+    base = open_for_writing(data)
     condition = Where(where)
     condition.check(base.schema, base.name)
     change = Change("drop", {"where": where}, "", message)
@@ -83,9 +84,11 @@ def drop_rows(
 ) -> Written:
     """Drop what ``chooser`` picks; ``change`` says what for. No rows, no commit."""
     key = change_key(change.job, change.spec, base.ref)
-    done = find_key(base, key, since=base.version)
+    done = found_before(base, key, engine)
     if done is not None:
-        return Written(base.uri, done.version, done.rows, {"dropped": base.rows - done.rows}, False)
+        counts = changes_of(properties(done.lance, done.version))
+        return Written(base.uri, done.version, done.rows, counts, False)
+    mark = engine.mark()
     worker = _DropFrom(chooser, Target.of(base).prefix, dry_run)
     found = engine.map_partitions(worker, base.partitions(), label="Dropping")
     pieces = [piece for group in found for piece in group]
@@ -98,9 +101,9 @@ def drop_rows(
         key=key,
         rows=base.rows - dropped,
         changed={**change.changed, **counts},
-        io=change.io + engine.io,
-        objects=tuple(piece.record for piece in pieces if piece.record is not None),
-        skipped=tuple(skip.to_dict() for skip in engine.skipped),
+        io=change.io + mark.io,
+        objects=(*change.objects, *(p.record for p in pieces if p.record is not None)),
+        skipped=(*change.skipped, *mark.skipped),
     )
     made = commit(base, _operation(pieces, full), full)
     return Written(base.uri, made.version, made.rows, counts, True)
@@ -130,7 +133,7 @@ class _DropFrom:
         if self.dry_run or not len(offsets):
             return Dropped(fragment.id, len(offsets), None)
         dataset = partition.snapshot.open()
-        with lance_io(dataset):
+        with lance_call(partition.snapshot.uri), lance_io(dataset):
             left = dataset.get_fragment(fragment.id).delete_rows(offsets.tolist())
         if left is None:
             return Dropped(fragment.id, len(offsets), None)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import checksums_folder
-from dsm_dask.dataset.partition import DatasetPartition, Fragment
+from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
 from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, properties, spec_of
 from dsm_dask.table import ROW_ID
 
@@ -97,7 +95,7 @@ def log(data: str | Dataset, limit: int | None = None) -> Log:
     known = sorted(dataset.lance.versions(), key=lambda entry: -int(entry["version"]))
     known = [entry for entry in known if entry["version"] <= dataset.version][:limit]
     tags = _tags(dataset)
-    written = _bytes_written(dataset)
+    written = _manifest_sizes(dataset)
     return Log(dataset.uri, tuple(_info(dataset, entry, tags, written) for entry in known))
 
 
@@ -107,13 +105,13 @@ def show(data: str | Dataset) -> Shown:
     (entry,) = [e for e in dataset.lance.versions() if e["version"] == dataset.version]
     schema = dataset.schema
     return Shown(
-        info=_info(dataset, entry, _tags(dataset), _bytes_written(dataset)),
+        info=_info(dataset, entry, _tags(dataset), _manifest_sizes(dataset)),
         dataset=dataset.name,
         columns={field.name: str(field.type) for field in schema},
         linked=tuple(dataset.linked_schema.names),
         bytes=dataset.size,
         partitions=len(dataset.partitions()),
-        sources=len({part.uri for part in dataset.source_parts}),
+        sources=len({f.part.uri for f in dataset.fragments if f.part is not None}),
         branches=tuple(sorted(dataset.lance.branches.list())),
     )
 
@@ -125,21 +123,21 @@ def _tags(dataset: Dataset) -> dict[tuple[str | None, int], list[str]]:
     return found
 
 
-def _bytes_written(dataset: Dataset) -> dict[str, int]:
-    """Bytes of the checksummed objects of each run: everything that its commit stored."""
-    found: dict[str, int] = {}
-    for item in storage.listing(checksums_folder(dataset.uri)):
-        run = storage.name(item.uri).removesuffix(".jsonl").removesuffix("-commit")
-        lines = storage.read(item.uri).decode().splitlines()
-        found[run] = found.get(run, 0) + item.size + sum(json.loads(line)[1] for line in lines)
-    return found
+def _manifest_sizes(dataset: Dataset) -> dict[int, int]:
+    """Bytes of each version's manifest."""
+    folder = storage.join(dataset.uri, "tree", dataset.branch) if dataset.branch else dataset.uri
+    return {
+        2**64 - 1 - int(name.removesuffix(".manifest")): item.size
+        for item in storage.listing(storage.join(folder, "_versions"))
+        if (name := storage.name(item.uri)).endswith(".manifest")
+    }
 
 
 def _info(
     dataset: Dataset,
     entry: dict[str, Any],
     tags: dict[tuple[str | None, int], list[str]],
-    written: dict[str, int],
+    manifests: dict[int, int],
 ) -> VersionInfo:
     version = int(entry["version"])
     props = properties(dataset.lance, version)
@@ -147,16 +145,22 @@ def _info(
         version=version,
         branch=dataset.branch,
         parent=props.get("dsm.parent") or (str(version - 1) if version > 1 else None),
-        job=props.get("dsm.job", "another tool"),
+        job=props.get("dsm.job") or _made_otherwise(dataset, version),
         message=props.get("lance.commit.message", ""),
         rows=int(entry["metadata"].get("total_rows", 0)),
         tags=tuple(sorted(tags.get((dataset.branch, version), []))),
         at=entry["timestamp"].astimezone(dt.UTC).isoformat(timespec="seconds"),
-        bytes_written=written.get(props.get("dsm.run", ""), 0),
+        bytes_written=int(props.get("dsm.bytes_written", 0)) + manifests.get(version, 0),
         spec=spec_of(props),
         changed=changes_of(props),
         software=props.get("dsm.software", ""),
     )
+
+
+def _made_otherwise(dataset: Dataset, version: int) -> str:
+    """A version without properties of ours: where a branch begins, or another tool's commit."""
+    begun = dataset.lance.branches.list().get(dataset.branch, {}).get("parent_version")
+    return "branch" if begun == version else "another tool"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -198,9 +202,9 @@ def _diff_unshared(
     """Fragments of one side only. Where only one side has any, their rows are all new, or gone."""
     if not gone or not come or _unrelated(old, new):
         for fragment in gone:
-            count.removed(_live(old, fragment))
+            count.removed(_some(old, fragment, count.removed_ids), fragment.rows)
         for fragment in come:
-            count.added(_live(new, fragment))
+            count.added(_some(new, fragment, count.added_ids), fragment.rows)
         return
     was = np.concatenate([_live(old, fragment) for fragment in gone])
     now = np.concatenate([_live(new, fragment) for fragment in come])
@@ -216,12 +220,12 @@ class _Count:
         self.added_ids: list[int] = []
         self.removed_ids: list[int] = []
 
-    def added(self, row_ids: np.ndarray[Any, Any]) -> None:
-        self.rows_added += len(row_ids)
+    def added(self, row_ids: np.ndarray[Any, Any], rows: int | None = None) -> None:
+        self.rows_added += len(row_ids) if rows is None else rows
         self.added_ids = sorted([*self.added_ids, *row_ids[:SAMPLE].tolist()])[:SAMPLE]
 
-    def removed(self, row_ids: np.ndarray[Any, Any]) -> None:
-        self.rows_removed += len(row_ids)
+    def removed(self, row_ids: np.ndarray[Any, Any], rows: int | None = None) -> None:
+        self.rows_removed += len(row_ids) if rows is None else rows
         self.removed_ids = sorted([*self.removed_ids, *row_ids[:SAMPLE].tolist()])[:SAMPLE]
 
 
@@ -237,10 +241,14 @@ def _unrelated(old: Dataset, new: Dataset) -> bool:
     return old.branch != new.branch or old.uri != new.uri
 
 
+def _some(dataset: Dataset, fragment: Fragment, known: list[int]) -> np.ndarray[Any, Any]:
+    """Row ids of a fragment as examples; none are read when there are enough already."""
+    return np.empty(0, np.uint64) if len(known) >= SAMPLE else _live(dataset, fragment)
+
+
 def _live(dataset: Dataset, fragment: Fragment) -> np.ndarray[Any, Any]:
-    partition = _alone(dataset, fragment)
-    table = pa.Table.from_batches(partition.scan(fragment, [], row_ids=True, offsets=True))
-    return table.column(ROW_ID).to_numpy()  # type: ignore[no-any-return]
+    _, row_ids = live_rows(_alone(dataset, fragment), fragment)
+    return row_ids
 
 
 def _alone(dataset: Dataset, fragment: Fragment) -> DatasetPartition:

@@ -7,9 +7,9 @@ from typing import Any
 
 from dsm_dask.dataset.commit import Change, change_key, commit
 from dsm_dask.dataset.refs import Ref, check_name
-from dsm_dask.dataset.version import Dataset, open_dataset
+from dsm_dask.dataset.version import Dataset, is_dataset, newest, open_dataset, open_for_writing
 from dsm_dask.dataset.write import Written
-from dsm_dask.errors import RefExists, UnknownVersion, nearest
+from dsm_dask.errors import CommitConflict, RefExists, UnknownVersion, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,21 +42,43 @@ def tag(data: str | Dataset, name: str, *, force: bool = False) -> Named:
             raise
         if (known["branch"], known["version"]) != where:
             if not force:
-                raise RefExists(
-                    f"Tag {name!r} names version {known['version']} already.",
-                    where=dataset.name,
-                    valid="Choose another name, or move it with --force.",
-                ) from None
+                raise _taken(dataset, name, known["version"]) from None
             tags.update(name, where)
     return Named(dataset.uri, name, dataset.version, "tag")
 
 
-def tag_written(data: str, written: Written, name: str | None) -> None:
-    """Tag what a verb has just committed; nothing happens without a name or a commit."""
-    if name and written.committed:
-        branch_name = open_dataset(data).branch
-        version = f"{branch_name}:{written.version}" if branch_name else str(written.version)
-        tag(f"{written.dataset}@{version}", name)
+def check_tag(data: str, name: str | None) -> None:
+    """Raise InvalidName or RefExists before a verb begins, rather than after its commit."""
+    if name is None:
+        return
+    check_name(name, "tag")
+    ref = Ref.parse(data)
+    if not is_dataset(ref.uri):
+        return
+    dataset = open_dataset(ref)
+    known = dataset.lance.tags.list().get(name)
+    if known is not None and (known["branch"], known["version"]) != (
+        dataset.branch,
+        dataset.version,
+    ):
+        raise _taken(dataset, name, known["version"])
+
+
+def tag_result(data: str, version: int | None, name: str | None) -> None:
+    """Tag the version that a verb ended at, whether it or an earlier run committed it."""
+    if name is None or version is None:
+        return
+    ref = Ref.parse(data)
+    branch_name = open_dataset(ref).branch
+    tag(f"{ref.uri}@{branch_name}:{version}" if branch_name else f"{ref.uri}@{version}", name)
+
+
+def _taken(dataset: Dataset, name: str, version: int) -> RefExists:
+    return RefExists(
+        f"Tag {name!r} names version {version} already.",
+        where=dataset.name,
+        valid="Choose another name, or move it with `dsm tag --force`.",
+    )
 
 
 def delete_tag(data: str, name: str) -> Named:
@@ -70,10 +92,17 @@ def delete_tag(data: str, name: str) -> Named:
 
 
 def branch(data: str | Dataset, name: str) -> Named:
-    """Start a branch at a version: a line of versions of its own, sharing all stored rows."""
+    """Start a branch at a version: a line of versions of its own, sharing all stored rows.
+
+    A branch of this name that began at the same version is no error.
+    """
     check_name(name, "branch")
     dataset = open_dataset(data)
-    if name in dataset.lance.branches.list() or name in dataset.lance.tags.list():
+    known = dataset.lance.branches.list().get(name)
+    fork = (dataset.branch, dataset.version)
+    if known is not None and (known["parent_branch"], known["parent_version"]) == fork:
+        return Named(dataset.uri, name, dataset.version, "branch")
+    if known is not None or name in dataset.lance.tags.list():
         raise RefExists(f"{name!r} is the name of a branch or tag already.", where=dataset.name)
     made = dataset.lance.create_branch(name, (dataset.branch, dataset.version))
     return Named(dataset.uri, name, made.version, "branch")
@@ -83,7 +112,7 @@ def restore(data: str, version: str, *, message: str = "", dry_run: bool = False
     """Make the rows and columns of an older version current, as a new version on top."""
     import lance
 
-    head = open_dataset(data)
+    head = open_for_writing(data)
     target = open_dataset(Ref(head.uri, _on_branch(head, version)))
     if target.branch != head.branch:
         raise UnknownVersion(
@@ -96,8 +125,16 @@ def restore(data: str, version: str, *, message: str = "", dry_run: bool = False
         return Written(head.uri, head.version, target.rows, counts, False)
     spec = {"version": target.version}
     change = Change(
-        "restore", spec, change_key("restore", spec, head.ref), message, target.rows, counts
-    )
+        "restore", spec, change_key("restore", spec, head.ref), message, target.rows, counts,
+        restored=target.source_lists,
+    )  # fmt: skip
+    meanwhile = newest(head.uri, head.branch)
+    if meanwhile.version != head.version:
+        raise CommitConflict(
+            f"Version {meanwhile.version} was committed meanwhile; nothing was restored.",
+            where=head.name,
+            valid="Look at it, and run the same command again.",
+        )
     made = commit(head, lance.LanceOperation.Restore(target.version), change)
     return Written(head.uri, made.version, made.rows, counts, True)
 

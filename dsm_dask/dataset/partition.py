@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask import storage
+from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.errors import DatasetDamaged
 from dsm_dask.sources.file_part import FilePart, no_columns
+from dsm_dask.sources.schema import spelled
 from dsm_dask.table import ROW_ID
 
 BATCH_ROWS = 1 << 16
@@ -41,10 +43,11 @@ def open_lance(uri: str, branch: str | None, version: int | None) -> Any:
     """A Lance dataset at a version of a branch (the latest one when None)."""
     import lance
 
-    found = lance.dataset(uri, storage_options=storage.lance_options(uri))
-    if branch is not None:
-        return found.checkout_version((branch, version))
-    return found if version is None else found.checkout_version(version)
+    with lance_call(uri):
+        found = lance.dataset(uri, storage_options=storage.lance_options(uri))
+        if branch is not None:
+            return found.checkout_version((branch, version))
+        return found if version is None else found.checkout_version(version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class DatasetPartition:
 
     def values_fingerprint(self, columns: Sequence[str]) -> str:
         """Types and managed files behind some columns: what the rows' values depend on."""
-        types = [str(self.schema.field(name).type) for name in columns if name != ROW_ID]
+        types = [spelled(self.schema.field(name).type) for name in columns if name != ROW_ID]
         files = [
             path
             for fragment in self.fragments
@@ -178,7 +181,7 @@ class DatasetPartition:
         found = self.snapshot.open().get_fragment(fragment.id)
         if found is None:
             raise DatasetDamaged(f"Fragment {fragment.id} is not in version {self.snapshot}.")
-        with lance_io(self.snapshot.open()):
+        with lance_call(self.snapshot.uri), lance_io(self.snapshot.open()):
             scanner = found.scanner(
                 columns=list(columns), with_row_id=row_ids or not columns, with_row_address=offsets
             )

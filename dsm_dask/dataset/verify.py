@@ -7,10 +7,10 @@ from typing import Any
 
 from dsm_dask import storage
 from dsm_dask.dataset.commit import ObjectRecord, checksum, read_checksums
-from dsm_dask.dataset.links import list_uri
+from dsm_dask.dataset.links import list_uri, load
 from dsm_dask.dataset.version import Dataset, open_dataset
 from dsm_dask.engine import Engine
-from dsm_dask.errors import NotFound, SourceChanged
+from dsm_dask.errors import DatasetDamaged, NotFound, SourceChanged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def verify(data: str | Dataset, *, engine: Engine) -> Verified:
     workers; source files are not read, their ETags are asked for.
     """
     dataset = open_dataset(data)
-    sources = {part.uri: (part.file_size, part.etag) for part in dataset.source_parts}
+    sources, lost = _sources(dataset)
     step = 64
     pairs = [(uri, size, etag) for uri, (size, etag) in sources.items()]
     source_checks = [_Sources(tuple(pairs[i : i + step])) for i in range(0, len(pairs), step)]
@@ -69,7 +69,7 @@ def verify(data: str | Dataset, *, engine: Engine) -> Verified:
         sources=len(sources),
         objects=len(paths),
         unrecorded=len(paths) - len(known),
-        damaged=tuple(damage for group in found for damage in group),
+        damaged=tuple({d.uri: d for d in [*(d for g in found for d in g), *lost]}.values()),
     )
 
 
@@ -86,8 +86,20 @@ def _objects(dataset: Dataset) -> set[str]:
             place = str(row["base_uri"])
             inside = place.split("/tree/", 1)[1] if "/tree/" in place else ""
             found.add(f"tree/{inside}/{row['path']}" if inside else row["path"])
-    lists = {fragment.link.split("-")[1] for fragment in dataset.fragments if fragment.link}
-    return found | {list_uri("", list_id).lstrip("/") for list_id in lists}
+    lists = {list_uri("", list_id).lstrip("/") for list_id in dataset.source_lists}
+    return found | lists
+
+
+def _sources(dataset: Dataset) -> tuple[dict[str, tuple[int, str]], list[Damage]]:
+    """Size and ETag of the source files that linked rows come from, and unreadable link lists."""
+    lists, lost = {}, []
+    for list_id in dict.fromkeys(list_id for list_id, _ in dataset.link_names):
+        try:
+            lists[list_id] = load(dataset.uri, list_id).parts
+        except DatasetDamaged as error:
+            lost.append(Damage(str(error.where), "the list of linked files is gone or unreadable"))
+    parts = [lists[list_id][index] for list_id, index in dataset.link_names if list_id in lists]
+    return {part.uri: (part.file_size, part.etag) for part in parts}, lost
 
 
 @dataclasses.dataclass(frozen=True)

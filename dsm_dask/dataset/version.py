@@ -14,8 +14,8 @@ from dsm_dask import storage
 from dsm_dask.dataset import links
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, Snapshot, open_lance
 from dsm_dask.dataset.refs import Ref
-from dsm_dask.errors import DatasetDamaged, NotADataset, UnknownVersion, nearest
-from dsm_dask.sources.parquet import as_table, coalesce, open_parquet, partition_bytes
+from dsm_dask.errors import DatasetDamaged, NotADataset, UnknownVersion, UsageError, nearest
+from dsm_dask.sources.parquet import SUFFIXES, as_table, coalesce, open_parquet, partition_bytes
 from dsm_dask.sources.schema import unify
 from dsm_dask.states import StateStore
 from dsm_dask.table import ROW_ID, check_columns, read_all
@@ -60,8 +60,33 @@ class Dataset:
         return links.LINK in self.lance.schema.names
 
     @functools.cached_property
+    def source_lists(self) -> tuple[str, ...]:
+        """Lists of all files that were ever added to this version, dropped or not.
+
+        A commit carries the list along. A branch begins with its parent's; a commit by another
+        tool has none, and then those of the fragments are all that is known.
+        """
+        props = properties(self.lance, self.version)
+        if not props and self.branch is not None:
+            props = self._properties_of_parent()
+        told = [name for name in props.get("dsm.lists", "").split(",") if name]
+        return tuple(dict.fromkeys([*told, *(link[0] for link in self._links if link)]))
+
+    def _properties_of_parent(self) -> dict[str, str]:
+        found = self.lance.branches.list().get(self.branch, {})
+        if found.get("parent_version") != self.version:
+            return {}
+        try:
+            parent = open_lance(self.uri, found["parent_branch"], self.version)
+            return properties(parent, self.version)
+        except DatasetDamaged:  # gc took the version that it began at
+            return {}
+
+    @functools.cached_property
     def linked_schema(self) -> pa.Schema:
-        """Columns that are read from source files."""
+        """Columns that are read from source files, those of dropped rows included."""
+        if not self.is_linked:
+            return pa.schema([])
         lists = self._lists.values()
         schema = unify([(f"link list {found.id}", found.schema) for found in lists])
         managed = set(self.lance.schema.names)
@@ -165,13 +190,18 @@ class Dataset:
 
     @functools.cached_property
     def _lists(self) -> dict[str, links.LinkList]:
-        wanted = dict.fromkeys(link[0] for link in self._links if link)
-        return {list_id: links.load(self.uri, list_id) for list_id in wanted}
+        return {list_id: links.load(self.uri, list_id) for list_id in self.source_lists}
 
     @property
-    def source_parts(self) -> list[Any]:
-        """Source parts of the linked fragments of this version."""
-        return [fragment.part for fragment in self.fragments if fragment.part is not None]
+    def link_names(self) -> list[tuple[str, int]]:
+        """List and index of each linked fragment."""
+        return [link for link in self._links if link]
+
+    @property
+    def known_files(self) -> dict[str, tuple[int, str]]:
+        """Size and ETag of every file that was ever added, by URI."""
+        parts = [part for found in self._lists.values() for part in found.parts]
+        return {part.uri: (part.file_size, part.etag) for part in parts}
 
     def _fragment(self, metadata: Any, fields: dict[int, str]) -> Fragment:
         link = links.parse_name(metadata.files[0].path)
@@ -223,6 +253,7 @@ def open_dataset(data: str | Ref | Dataset) -> Dataset:
         return data
     ref = Ref.parse(data) if isinstance(data, str) else data
     if not is_dataset(ref.uri):
+        storage.check_bucket(ref.uri)
         raise NotADataset(
             f"There is no dataset at {ref.uri}.",
             where=ref.uri,
@@ -241,11 +272,13 @@ def _at(ref: Ref, latest: Any) -> Dataset:
         branch_name = branch or None
         if branch_name == "main":
             branch_name = None
-        try:
-            version = int(number)
-            return Dataset(ref.uri, branch_name, open_lance(ref.uri, branch_name, version))
-        except (ValueError, OSError):
-            raise _unknown(ref, latest) from None
+        if branch_name is not None and branch_name not in latest.branches.list():
+            raise _unknown(ref, latest)
+        line = open_lance(ref.uri, branch_name, None)
+        version = int(number)
+        if version not in {entry["version"] for entry in line.versions()}:
+            raise _unknown(ref, line)
+        return Dataset(ref.uri, branch_name, open_lance(ref.uri, branch_name, version))
     tags = latest.tags.list()
     if name in tags:
         tag = tags[name]
@@ -260,7 +293,7 @@ def _at(ref: Ref, latest: Any) -> Dataset:
 def _unknown(ref: Ref, latest: Any) -> UnknownVersion:
     names = [*latest.tags.list(), *latest.branches.list()]
     return UnknownVersion(
-        f"{ref.uri} has no version, tag or branch {ref.name!r}.",
+        f"{ref.uri} has no version, tag or branch {ref.name!r} (or gc has removed it).",
         where=str(ref),
         valid=f"Versions go up to {latest.version}. Tags and branches: "
         f"{nearest(str(ref.name), names)}",
@@ -276,6 +309,8 @@ def open_data(data: Any, map_: Any = map) -> Any:
     """A dataset, or a table over Parquet files, whichever ``data`` names."""
     if not isinstance(data, str):
         return as_table(data, map_)
+    if data.lower().endswith(SUFFIXES):
+        return open_parquet(data, map_=map_)
     ref = Ref.parse(data)
     if ref.name is not None or is_dataset(ref.uri):
         return open_dataset(ref)
@@ -289,17 +324,30 @@ def properties(lance_dataset: Any, version: int) -> dict[str, str]:
     return dict(found or {})
 
 
-def lineage(dataset: Dataset) -> Iterator[dict[str, str]]:
-    """Properties of the versions that this one's rows come from, newest first.
+def newest(uri: str, branch: str | None) -> Dataset:
+    """The newest version of a branch (the main one when None)."""
+    return Dataset(uri, branch, open_lance(uri, branch, None))
 
-    What a restore went back over is left out.
+
+def open_for_writing(data: str | Dataset) -> Dataset:
+    """The newest version of the branch that ``data`` names.
+
+    Raises UsageError for an older version: a commit always goes on top of the newest.
     """
-    version = dataset.version
-    while version > 0:
-        props = properties(dataset.lance, version)
-        yield props
-        restored = props.get("dsm.job") == "restore"
-        version = int(spec_of(props)["version"]) if restored else version - 1
+    if isinstance(data, Dataset):
+        return data
+    ref = Ref.parse(data)
+    base = open_dataset(ref)
+    if ref.name in (None, "main", base.branch):
+        return base  # the newest one; whoever commits meanwhile is met at the commit
+    head = newest(base.uri, base.branch)
+    if head.version != base.version:
+        raise UsageError(
+            f"{base.name} is not the newest version; version {head.version} is.",
+            where=base.name,
+            valid="Write to the newest one, or start a branch there with `dsm branch`.",
+        )
+    return base
 
 
 def changes_of(props: dict[str, str]) -> dict[str, int]:

@@ -19,27 +19,25 @@ from dsm_dask.dataset.commit import (
     checksum_of,
     commit,
     find_key,
+    found_before,
     stage_create,
 )
+from dsm_dask.dataset.lance_calls import Relayed
 from dsm_dask.dataset.lease import append_lease
 from dsm_dask.dataset.partition import open_lance
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import (
     Dataset,
+    changes_of,
     is_dataset,
-    lineage,
-    open_dataset,
+    newest,
+    open_for_writing,
     properties,
 )
-from dsm_dask.engine import Engine
+from dsm_dask.engine import Engine, Mark
 from dsm_dask.errors import CommitConflict, DatasetExists, SchemaError, SourceChanged, UsageError
-from dsm_dask.sources.parquet import (
-    ParquetPartition,
-    ParquetTable,
-    find_files,
-    open_files,
-    open_parquet,
-)
+from dsm_dask.sources.file_part import FilePart
+from dsm_dask.sources.parquet import ParquetPartition, ParquetTable, find_files, open_files
 from dsm_dask.sources.schema import conform, unify
 
 
@@ -88,30 +86,30 @@ def create(
     exists = is_dataset(ref.uri)
     if exists and not resume:
         raise _exists(ref.uri)
-    table = open_parquet(sources, map_=engine.map)
+    mark = engine.mark()
+    table = open_files(
+        _outside(ref.uri, find_files(sources)), map_=engine.map, uri=", ".join(_as_list(sources))
+    )
     spec = {"sources": _as_list(sources), "copy": copy}
-    key = change_key("create", spec, _sources_fingerprint(table))
+    change = Change("create", spec, change_key("create", spec, _fingerprint(table)), message)
     if exists:
-        return _already_created(ref.uri, key)
+        return _already_created(ref.uri, change.key)
     if dry_run:
         return Written(ref.uri, None, table.rows, {"added": table.rows}, False, plan(table, copy))
-    source_list = links.LinkList.of(table)
-    target = Target(ref.uri, ref.uri, "")
-    fragments, objects, schema = _write_fragments(target, table, source_list, engine, copy)
-    change = Change(
-        "create", spec, key, message, table.rows, {"added": table.rows}, engine.io, objects,
-        tuple(skip.to_dict() for skip in engine.skipped), source_list.id,
-    )  # fmt: skip
-    made = stage_create(ref.uri, schema, fragments, change)
+    storage.check_bucket(ref.uri)
+    fragments = write_fragments(Target(ref.uri, ref.uri, ""), table, engine, copy)
+    made = stage_create(
+        ref.uri, fragments.schema, fragments.lance, _with_fragments(change, fragments, mark)
+    )
     if made is None:
         if resume:
-            return _already_created(ref.uri, key)
+            return _already_created(ref.uri, change.key)
         raise _exists(ref.uri)
-    return Written(ref.uri, made.version, made.rows, change.changed, True)
+    return Written(ref.uri, made.version, made.rows, {"added": made.rows}, True)
 
 
 def append(
-    data: str,
+    data: str | Dataset,
     sources: str | Sequence[str],
     *,
     engine: Engine,
@@ -120,38 +118,54 @@ def append(
 ) -> Written:
     """Add the rows of Parquet files as a new version.
 
-    Files that the dataset holds already are left out, so that the same glob can be appended every
-    week; a file that is there under another size or ETag is a SourceChanged. A linked dataset
-    takes new columns (older rows read as null) and wider integers; a copied one takes the columns
-    that it has. When there is nothing new, nothing is committed.
+    Files that were ever added to the dataset are left out, even if all their rows were dropped
+    since, so that the same glob can be appended every week; a file that is there under another
+    size or ETag is a SourceChanged. A linked dataset takes new columns (older rows read as null)
+    and wider integers; a copied one takes the columns that it has. When there is nothing new,
+    nothing is committed.
     """
-    base = open_dataset(data)
-    files = _without_known(base, find_files(sources))
-    if not files:
-        return Written(base.uri, base.version, base.rows, {"added": 0}, False)
-    fresh = open_files(files, map_=engine.map, uri=", ".join(_as_list(sources)))
-    _check_fits(base, fresh)
+    base = open_for_writing(data)
+    fresh = _fresh(base, sources, engine)
     spec = {"sources": _as_list(sources), "copy": not base.is_linked}
-    key = change_key("append", spec, f"{base.ref}:{_sources_fingerprint(fresh)}")
-    if dry_run:
-        total = base.rows + fresh.rows
+    key = change_key("append", spec, f"{base.ref}:{_fingerprint(fresh)}")
+    done = found_before(base, key, engine)
+    if done is not None:
+        added = changes_of(properties(done.lance, done.version))
+        return Written(base.uri, done.version, done.rows, added, False)
+    head = newest(base.uri, base.branch)
+    if head.version != base.version:  # a job that goes on from an earlier version of its own
+        return append(head, sources, engine=engine, message=message, dry_run=dry_run)
+    if dry_run or not fresh.rows:
         steps = plan(fresh, not base.is_linked)
-        return Written(base.uri, base.version, total, {"added": fresh.rows}, False, steps)
-    source_list = links.LinkList.of(fresh)
-    fragments, objects, _ = _write_fragments(
-        Target.of(base), fresh, source_list, engine, not base.is_linked
-    )
-    rows = base.rows + fresh.rows
-    change = Change(
-        "append", spec, key, message, rows, {"added": fresh.rows}, engine.io, objects,
-        tuple(skip.to_dict() for skip in engine.skipped), source_list.id,
-    )  # fmt: skip
+        counts = {"added": fresh.rows}
+        return Written(base.uri, base.version, base.rows + fresh.rows, counts, False, steps)
+    _check_fits(base, fresh)
+    return _append(base, fresh, Change("append", spec, key, message), engine)
+
+
+def _append(base: Dataset, fresh: ParquetTable, change: Change, engine: Engine) -> Written:
     import lance
 
-    with append_lease(base.uri):
-        _refuse_doubled(base, files, key)
-        made = commit(base, lance.LanceOperation.Append(fragments), change)
+    mark = engine.mark()
+    fragments = write_fragments(Target.of(base), fresh, engine, not base.is_linked)
+    change = _with_fragments(change, fragments, mark, base.rows)
+    with append_lease(base.uri) as still_mine:
+        _refuse_doubled(base, fresh, change.key)
+        still_mine()
+        made = commit(base, lance.LanceOperation.Append(fragments.lance), change)
     return Written(base.uri, made.version, made.rows, change.changed, True)
+
+
+def _with_fragments(change: Change, fragments: Fragments, mark: Mark, before: int = 0) -> Change:
+    return dataclasses.replace(
+        change,
+        rows=before + fragments.rows,
+        changed={"added": fragments.rows},
+        io=mark.io,
+        objects=fragments.objects,
+        skipped=mark.skipped,
+        sources=(fragments.list_id,),
+    )
 
 
 def plan(table: ParquetTable, copy: bool) -> dict[str, Any]:
@@ -173,27 +187,48 @@ class Target:
     prefix: str
     """Of ``folder`` below ``root``, with a slash at its end."""
     lance_fields: tuple[tuple[str, int], ...] = ()
+    schema: pa.Schema | None = None
+    """Of the managed columns, when there is a dataset already."""
 
     @classmethod
     def of(cls, base: Dataset) -> Target:
         prefix = f"tree/{base.branch}/" if base.branch else ""
         folder = storage.join(base.uri, prefix) if prefix else base.uri
         fields = tuple((field.name(), field.id()) for field in base.lance.lance_schema.fields())
-        return cls(base.uri, folder, prefix, fields)
+        return cls(base.uri, folder, prefix, fields, base.lance.schema)
 
 
-def _write_fragments(
-    target: Target, table: ParquetTable, source_list: links.LinkList, engine: Engine, copy: bool
-) -> tuple[list[Any], tuple[ObjectRecord, ...], pa.Schema]:
-    data = source_list.encode()
-    list_uri = links.list_uri(target.root, source_list.id)
-    storage.write(list_uri, data)
-    record = checksum_of(data, f"_dsm/links/{source_list.id}.arrow")
+@dataclasses.dataclass(frozen=True)
+class Fragments:
+    """What workers have written and nobody has committed yet."""
+
+    lance: list[Any]
+    schema: pa.Schema
+    objects: tuple[ObjectRecord, ...]
+    list_id: str
+
+    @property
+    def rows(self) -> int:
+        return sum(fragment.physical_rows for fragment in self.lance)
+
+
+def write_fragments(target: Target, table: ParquetTable, engine: Engine, copy: bool) -> Fragments:
+    """Link or copy a table's rows, and record the files that they come from.
+
+    Partitions that were skipped are not recorded: appending their files later brings them.
+    """
     if copy:
-        fragments, objects = _copy(target, table, engine)
-        return fragments, (record, *objects), table.schema
-    fragments, objects = _link(target, source_list, engine)
-    return fragments, (record, *objects), pa.schema([pa.field(links.LINK, pa.bool_())])
+        fragments, objects, parts = _copy(target, table, engine)
+        source_list = links.LinkList.of(dataclasses.replace(table, parts=parts))
+        schema = target.schema or table.schema
+    else:
+        source_list = links.LinkList.of(table)
+        fragments, objects = _link(target, source_list, engine)
+        schema = pa.schema([pa.field(links.LINK, pa.bool_())])
+    data = source_list.encode()
+    storage.write(links.list_uri(target.root, source_list.id), data)
+    record = checksum_of(data, f"_dsm/links/{source_list.id}.arrow")
+    return Fragments(fragments, schema, (record, *objects), source_list.id)
 
 
 def _link(
@@ -241,16 +276,21 @@ class _LinkFiles:
 
 def _copy(
     target: Target, table: ParquetTable, engine: Engine
-) -> tuple[list[Any], list[ObjectRecord]]:
+) -> tuple[list[Any], list[ObjectRecord], tuple[FilePart, ...]]:
     from lance.fragment import FragmentMetadata
 
-    schema = table.schema
-    if target.lance_fields:
-        schema = open_lance(target.root, None, None).schema
-    writer = _CopyPartition(target.folder, target.prefix, schema)
+    writer = _CopyPartition(target.folder, target.prefix, target.schema or table.schema)
     written = engine.map_partitions(writer, table.partitions(), label="Copying")
-    fragments = [FragmentMetadata.from_json(text) for texts, _ in written for text in texts]
-    return fragments, [record for _, records in written for record in records]
+    fragments = [FragmentMetadata.from_json(one.metadata) for one in written]
+    records = [record for one in written for record in one.records]
+    return fragments, records, tuple(part for one in written for part in one.parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Copied:
+    metadata: str
+    records: list[ObjectRecord]
+    parts: tuple[FilePart, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,32 +299,40 @@ class _CopyPartition:
     prefix: str
     schema: pa.Schema
 
-    def __call__(self, partition: ParquetPartition) -> tuple[list[str], list[ObjectRecord]]:
+    def __call__(self, partition: ParquetPartition) -> _Copied:
         from lance.fragment import LanceFragment
 
         names = list(partition.schema.names)
-        batches = (conform(batch, self.schema) for batch in partition.read(names))
-        written = LanceFragment.create(
-            self.folder,
-            pa.RecordBatchReader.from_batches(self.schema, batches),
-            schema=self.schema,
-            data_storage_version=links.FILE_VERSION,
-            storage_options=storage.lance_options(self.folder),
-        )
+        batches = Relayed(conform(batch, self.schema) for batch in partition.read(names))
+        with batches.check(self.folder):
+            written = LanceFragment.create(
+                self.folder,
+                pa.RecordBatchReader.from_batches(self.schema, batches),
+                schema=self.schema,
+                data_storage_version=links.FILE_VERSION,
+                storage_options=storage.lance_options(self.folder),
+            )
         records = []
         for file in written.files:
             path = f"data/{file.path}"
             records.append(checksum(storage.join(self.folder, path), self.prefix + path))
         storage.count(bytes_written=sum(record.size for record in records), requests=len(records))
-        return [json.dumps(written.to_json())], records
+        return _Copied(json.dumps(written.to_json()), records, partition.parts)
 
 
 # ---------------------------------------------------------------------------------------------
 # Checks before anything is written
 
 
-def _without_known(base: Dataset, files: Sequence[storage.ObjectInfo]) -> list[storage.ObjectInfo]:
-    known = _known_files(base)
+def _outside(root: str, files: Sequence[storage.ObjectInfo]) -> list[storage.ObjectInfo]:
+    """A glob may take in the dataset's own folder; its Parquet files are no sources."""
+    return [file for file in files if not file.uri.startswith(root + "/")]
+
+
+def _fresh(base: Dataset, sources: str | Sequence[str], engine: Engine) -> ParquetTable:
+    """The files that were never added."""
+    known = base.known_files
+    files = _outside(base.uri, find_files(sources))
     for file in files:
         if file.uri in known and known[file.uri] != (file.size, file.etag):
             raise SourceChanged(
@@ -292,16 +340,17 @@ def _without_known(base: Dataset, files: Sequence[storage.ObjectInfo]) -> list[s
                 where=file.uri,
                 valid="Give new data a new file name; `dsm verify` lists what changed.",
             )
-    return [file for file in files if file.uri not in known]
+    new = [file for file in files if file.uri not in known]
+    return open_files(new, map_=engine.map, uri=", ".join(_as_list(sources)))
 
 
-def _refuse_doubled(base: Dataset, files: Sequence[storage.ObjectInfo], key: str) -> None:
+def _refuse_doubled(base: Dataset, fresh: ParquetTable, key: str) -> None:
     """Raise CommitConflict when somebody else appended some of these files meanwhile."""
-    head = Dataset(base.uri, base.branch, open_lance(base.uri, base.branch, None))
+    head = newest(base.uri, base.branch)
     if head.version == base.version or find_key(base, key, since=base.version) is not None:
         return
-    known = _known_files(head)
-    doubled = [file.uri for file in files if file.uri in known]
+    known = head.known_files
+    doubled = [part.uri for part in fresh.parts if part.uri in known]
     if doubled:
         raise CommitConflict(
             f"{doubled[0]} was appended by another writer meanwhile (up to version "
@@ -309,15 +358,6 @@ def _refuse_doubled(base: Dataset, files: Sequence[storage.ObjectInfo], key: str
             where=base.name,
             valid="Run the same command again: it takes only the files that are still missing.",
         )
-
-
-def _known_files(base: Dataset) -> dict[str, tuple[int, str]]:
-    parts = list(base.source_parts)
-    if not base.is_linked:
-        for props in lineage(base):
-            list_id = props.get("dsm.sources")
-            parts += links.load(base.uri, list_id).parts if list_id else []
-    return {part.uri: (part.file_size, part.etag) for part in parts}
 
 
 def _check_fits(base: Dataset, table: ParquetTable) -> None:
@@ -355,7 +395,7 @@ def _exists(uri: str) -> DatasetExists:
     )
 
 
-def _sources_fingerprint(table: ParquetTable) -> str:
+def _fingerprint(table: ParquetTable) -> str:
     return change_key("sources", {}, "".join(part.fingerprint for part in table.parts))
 
 

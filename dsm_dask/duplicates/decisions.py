@@ -70,6 +70,8 @@ class ChooseListed:
     """The rows that decisions in a folder name (see :class:`dsm_dask.dataset.drop.Chooser`)."""
 
     folder: str
+    run: str
+    """Files of other runs in the same folder do not count; their names begin differently."""
 
     def offsets(self, partition: DatasetPartition, fragment: Fragment) -> npt.NDArray[Any]:
         offsets, row_ids = live_rows(partition, fragment)
@@ -81,7 +83,7 @@ class ChooseListed:
     def between(self, first: int, last: int) -> npt.NDArray[np.uint64]:
         """Row ids listed from ``first`` to ``last``, read from the row groups that may have any."""
         found = [np.empty(0, np.uint64)]
-        for uri, groups in _row_groups(self.folder, storage.current_options()):
+        for uri, groups in _row_groups(self.folder, self.run, storage.current_options()):
             wanted = [index for index, low, high in groups if low <= last and high >= first]
             found += [_row_ids(uri, index) for index in wanted]
         ids = np.concatenate(found)
@@ -90,12 +92,14 @@ class ChooseListed:
 
 @functools.lru_cache(maxsize=4)
 def _row_groups(
-    folder: str, options: storage.Options
+    folder: str, run: str, options: storage.Options
 ) -> tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...]:
     """Files of a folder with the least and greatest row id of each row group; read once."""
     del options  # part of the cache key: the same folder may be another place
     found = []
     for file in storage.find(folder, SUFFIXES):
+        if not storage.name(file.uri).startswith(run):
+            continue
         metadata = pq.read_metadata(io.BytesIO(storage.read(file.uri)))
         groups = []
         for index in range(metadata.num_row_groups):

@@ -2,9 +2,9 @@
 
 Rows are compared by a 128-bit hash of their typed values (:mod:`dsm_dask.hashing`): null equals
 null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, sorted, to
-the store (:mod:`dsm_dask.duplicates.keys`); other tasks group them, a range of hashes each. Of equal
-rows the one with the smallest row id survives, so the survivors are the same however the table is
-cut, and whatever is retried.
+the store (:mod:`dsm_dask.duplicates.keys`); other tasks group them, a range of hashes each. Of
+equal rows the one with the smallest row id survives, so the survivors are the same however the
+table is cut, and whatever is retried.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
-from dsm_dask.dataset.commit import Change, change_key, checksum, find_key
+from dsm_dask.dataset.commit import Change, change_key, checksum, found_before
 from dsm_dask.dataset.drop import drop_rows
-from dsm_dask.dataset.version import Dataset, changes_of, properties
+from dsm_dask.dataset.version import Dataset, changes_of, open_for_writing, properties
 from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter
 from dsm_dask.duplicates.examples import Cluster, with_examples
 from dsm_dask.duplicates.keys import FIRST, KeyFile, WriteKeys, bucket_bits, first_of_runs, total
@@ -85,17 +85,20 @@ def dedup_exact(
     workers are on this machine.
     """
     columns = (on,) if isinstance(on, str) else tuple(on)
-    _check(table, columns, drop)
-    done = _done_before(table, columns) if drop and isinstance(table, Dataset) else None
+    _check(table, columns, drop, out)
+    done = None
+    if drop and isinstance(table, Dataset):
+        table = open_for_writing(table)
+        done = _done_before(table, columns, engine)
     if done is not None:
         return done
     run = uuid.uuid4().hex
-    with _places(table, out, scratch, engine, run) as (keys_folder, run_folder):
+    with _places(table, out, scratch, engine, run, dry_run) as (keys_folder, run_folder):
         files = engine.map_partitions(
             WriteKeys(columns, keys_folder), table.partitions(), label="Hashing"
         )
         decisions = None if dry_run else _decisions_folder(out, drop, run_folder)
-        groups = _group(files, run_folder, decisions, engine)
+        groups = _group(files, run_folder, decisions, run, engine)
         found = Deduplicated(
             rows=total(files),
             clusters=sum(group.clusters for group in groups),
@@ -110,11 +113,11 @@ def dedup_exact(
                 found, dataset=table.uri, version=table.version if drop else None
             )
             if drop and found.duplicates and decisions is not None:
-                return _drop(table, found, decisions, message, engine)
+                return _drop(table, found, ChooseListed(decisions, run), message, engine)
         return found
 
 
-def _check(table: Table, columns: tuple[str, ...], drop: bool) -> None:
+def _check(table: Table, columns: tuple[str, ...], drop: bool, out: str | None) -> None:
     if not columns:
         raise UsageError("Give at least one column.", valid="--on COLUMN")
     check_columns(table, columns)
@@ -122,6 +125,12 @@ def _check(table: Table, columns: tuple[str, ...], drop: bool) -> None:
         raise UsageError(
             f"Rows can be dropped from a dataset only; {table.uri} is plain files.",
             valid="Link them first with `dsm create DATASET SOURCE...`, or use --out.",
+        )
+    if out is not None and storage.listing(out):
+        raise UsageError(
+            f"The folder {out} is not empty.",
+            where=out,
+            valid="Decisions of different runs would mix: give --out a folder of its own.",
         )
 
 
@@ -133,16 +142,18 @@ def _decisions_folder(out: str | None, drop: bool, run_folder: str) -> str | Non
 
 @contextlib.contextmanager
 def _places(
-    table: Table, out: str | None, scratch: str | None, engine: Engine, run: str
+    table: Table, out: str | None, scratch: str | None, engine: Engine, run: str, dry_run: bool
 ) -> Iterator[tuple[str, str]]:
     """Folders for the keys and for this run; what is not worth keeping is removed at the end."""
     if isinstance(table, Dataset):
         base = storage.join(table.uri, "_dsm")
         runs = storage.join(base, "runs", run)
         try:
-            yield storage.join(base, "keys"), runs
+            yield storage.join(runs if dry_run else base, "keys"), runs
         finally:
             storage.delete(storage.join(runs, "keys.dsm"))
+            if dry_run:
+                storage.delete_folder(runs)
         return
     if scratch is None and out is None and not engine.is_local:
         raise UsageError(
@@ -173,13 +184,13 @@ class _Group:
 
 
 def _group(
-    files: Sequence[KeyFile], folder: str, decisions: str | None, engine: Engine
+    files: Sequence[KeyFile], folder: str, decisions: str | None, run: str, engine: Engine
 ) -> list[_Group]:
     bits = bucket_bits(total(files))
     listed = storage.join(folder, "keys.dsm")
     rows = tuple((file.uri, file.firsts, file.rest, file.bits) for file in files)
     storage.write(listed, codec.encode(rows))
-    work = [_Bucket(listed, number, bits, decisions) for number in range(2**bits)]
+    work = [_Bucket(listed, number, bits, decisions, run) for number in range(2**bits)]
     return engine.map(_Bucket.run, work, label="Grouping")
 
 
@@ -191,6 +202,7 @@ class _Bucket:
     number: int
     bits: int
     decisions: str | None
+    run_id: str
 
     def run(self) -> _Group:
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
@@ -228,7 +240,7 @@ class _Bucket:
                 place = _position(keys, rest)
                 writer.add(rest["row"].copy(), survivors[place])
         if writer.rows:
-            name = f"bucket-{self.number:05d}.parquet"
+            name = f"{self.run_id}-{self.number:05d}.parquet"
             storage.write(storage.join(str(self.decisions), name), writer.close())
 
 
@@ -268,10 +280,10 @@ def _spec(columns: Sequence[str]) -> dict[str, Any]:
     return {"on": list(columns), "method": "exact"}
 
 
-def _done_before(dataset: Dataset, columns: tuple[str, ...]) -> Deduplicated | None:
+def _done_before(dataset: Dataset, columns: tuple[str, ...], engine: Engine) -> Deduplicated | None:
     """What an earlier run of the same job on the same version committed, if there was one."""
     key = change_key("dedup", _spec(columns), dataset.ref)
-    made = find_key(dataset, key, since=dataset.version)
+    made = found_before(dataset, key, engine)
     if made is None:
         return None
     changed = changes_of(properties(made.lance, made.version))
@@ -286,14 +298,14 @@ def _done_before(dataset: Dataset, columns: tuple[str, ...]) -> Deduplicated | N
 
 
 def _drop(
-    dataset: Dataset, found: Deduplicated, decisions: str, message: str, engine: Engine
+    dataset: Dataset, found: Deduplicated, chosen: ChooseListed, message: str, engine: Engine
 ) -> Deduplicated:
     spec = _spec(found.on)
-    paths = [item.uri for item in storage.listing(decisions)]
+    paths = [item.uri for item in storage.listing(chosen.folder)]
     inside = dataset.uri + "/"
     records = [checksum(u, u.removeprefix(inside)) for u in paths if u.startswith(inside)]
     change = Change(
         "dedup", spec, "", message, changed={"clusters": found.clusters}, objects=tuple(records)
     )
-    written = drop_rows(dataset, ChooseListed(decisions), change, engine=engine)
+    written = drop_rows(dataset, chosen, change, engine=engine)
     return dataclasses.replace(found, version=written.version, committed=written.committed)

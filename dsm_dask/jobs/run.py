@@ -28,7 +28,7 @@ from dsm_dask.report import run_page
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
-from dsm_dask.table import Table
+from dsm_dask.table import Table, check_columns
 from dsm_dask.task import tasks
 
 
@@ -156,7 +156,7 @@ class _Runner:
         return self._moved_to(made.to_dict())
 
     def _append(self, args: spec.Append) -> dict[str, Any]:
-        made = append(self.here.name, args.sources, engine=self.engine, message=args.message)
+        made = append(self.here, args.sources, engine=self.engine, message=args.message)
         return self._moved_to(made.to_dict())
 
     def _profile(self, args: spec.Profile) -> dict[str, Any]:
@@ -242,6 +242,7 @@ def _plan_step(step: spec.Step, table: Table) -> dict[str, Any]:
         columns = list(table.schema.names)
     elif step.verb not in ("create", "append"):
         return {"partitions": 0, "tasks": 0, "bytes_to_read": 0}
+    check_columns(table, columns)
     sizes = table.column_sizes()
     partitions = table.partitions()
     return {

@@ -91,7 +91,7 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         file = pq.ParquetFile(
             source, metadata=metadata, pre_buffer=False, page_checksum_verification=True
         )
-        rows = _batch_rows(metadata, group, leaves)
+        rows = _batch_rows(file, metadata.row_group(group), group, leaves)
         # By number: to ParquetFile.iter_batches, "s.x" is a column of that name and a field of "s".
         for batch in file.reader.iter_batches(
             rows, row_groups=[group], column_indices=leaves, use_threads=False
@@ -99,11 +99,26 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             yield conform(batch, schema)
 
 
-def _batch_rows(metadata: pq.FileMetaData, group: int, leaves: Sequence[int]) -> int:
-    info = metadata.row_group(group)
-    decoded = sum(info.column(leaf).total_uncompressed_size for leaf in leaves)
-    width = max(1, decoded // max(1, info.num_rows))
-    return int(min(BATCH_ROWS, max(64, BATCH_BYTES // width)))
+def _batch_rows(file: pq.ParquetFile, info: Any, group: int, leaves: Sequence[int]) -> int:
+    """Rows that make a batch of about :data:`BATCH_BYTES`.
+
+    Stored sizes say nothing about texts and lists, which dictionary encoding may shrink a
+    thousandfold: there the first rows of the group are decoded and measured.
+    """
+    width = sum(_FIXED_WIDTH.get(info.column(leaf).physical_type, 0) for leaf in leaves)
+    varying = any(info.column(leaf).physical_type not in _FIXED_WIDTH for leaf in leaves)
+    nested = any("." in info.column(leaf).path_in_schema for leaf in leaves)
+    if varying or nested:
+        for batch in file.reader.iter_batches(
+            PROBE_ROWS, row_groups=[group], column_indices=leaves, use_threads=False
+        ):
+            width = -(-batch.nbytes // max(1, batch.num_rows))
+            break
+    return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, width))))
+
+
+PROBE_ROWS = 64
+_FIXED_WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 
 def _prefetch(

@@ -23,6 +23,9 @@ from dsm_dask.table import ROW_ID, Table
 
 SUFFIXES = (".parquet", ".pq", ".parq")
 
+PARTITION_ROWS = 1 << 22
+"""... and no more than this many rows, as far as row groups allow: bytes may be few, encoded."""
+
 PARTITION_BYTES = (1 << 20, 64 << 20)
 """A partition is a 64th of its table, between these sizes."""
 
@@ -147,7 +150,8 @@ def cut(footers: Sequence[Footer]) -> tuple[FilePart, ...]:
     for footer in footers:
         start, size, rows = 0, 0, 0
         for index, group in enumerate(footer.row_groups):
-            if rows and size + group.size > limit:
+            full = size + group.size > limit or rows + group.rows > PARTITION_ROWS
+            if rows and full:
                 parts.append(_part(footer, start, index, rows, size))
                 start, size, rows = index, 0, 0
             size, rows = size + group.size, rows + group.rows
@@ -161,14 +165,14 @@ def coalesce(parts: Sequence[Any], limit: int | None = None) -> list[tuple[Any, 
     if limit is None:
         limit = partition_bytes(sum(part.size for part in parts))
     groups: list[list[Any]] = []
-    filled = 0
+    filled = rows = 0
     for part in parts:
-        if groups and filled + part.size <= limit:
-            groups[-1].append(part)
-            filled += part.size
-        else:
-            groups.append([part])
-            filled = part.size
+        fits = filled + part.size <= limit and rows + part.rows <= PARTITION_ROWS
+        if not groups or not fits:
+            groups.append([])
+            filled, rows = 0, 0
+        groups[-1].append(part)
+        filled, rows = filled + part.size, rows + part.rows
     return [tuple(group) for group in groups]
 
 

@@ -12,7 +12,7 @@ and its counters are added with :func:`count`.)
 """
 
 from dsm_dask.storage.io_count import IO, count, counting
-from dsm_dask.storage.listing import ObjectInfo, exists, find, info, listing
+from dsm_dask.storage.listing import ObjectInfo, check_bucket, exists, find, info, listing
 from dsm_dask.storage.options import Options, current_options, lance_options, using
 from dsm_dask.storage.reading import PART, read, read_ranges
 from dsm_dask.storage.retry import is_transient
@@ -24,6 +24,7 @@ __all__ = [
     "ObjectInfo",
     "Options",
     "PART",
+    "check_bucket",
     "count",
     "counting",
     "create",

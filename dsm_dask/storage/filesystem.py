@@ -59,7 +59,7 @@ def _s3(options: Options, pid: int) -> Any:
             "s3": {"addressing_style": style},
             "retries": {"total_max_attempts": 1},
             "connect_timeout": 5,
-            "read_timeout": 30,
+            "read_timeout": 10,
             "max_pool_connections": CONCURRENCY * 2,
         },
         use_listings_cache=False,

@@ -34,14 +34,19 @@ def find(pattern: str, suffixes: tuple[str, ...] = ()) -> list[ObjectInfo]:
     :class:`~dsm_dask.errors.NotFound` when there is nothing.
     """
     uri = normalise(pattern)
-    found = _find_local(uri) if is_local(uri) else retry(functools.partial(_find_remote, uri), uri)
-    folder = not (len(found) == 1 and found[0].uri == uri) and not _is_glob(uri)
+    glob = _is_glob(uri) and not exists(uri)  # a name may hold a bracket
+    if is_local(uri):
+        found = _find_local(uri, glob)
+    else:
+        found = retry(functools.partial(_find_remote, uri, glob), uri)
+    folder = not (len(found) == 1 and found[0].uri == uri) and not glob
     if folder:
         found = [item for item in found if _counts_in_folder(item.uri, uri, suffixes)]
-    elif "/." not in uri:  # as in a shell: a star matches no hidden name
-        found = [item for item in found if "/." not in item.uri]
+    elif glob:  # as in a shell: a star matches no hidden name
+        fixed = _fixed_part(uri)
+        found = [item for item in found if _counts_in_folder(item.uri, fixed, ())]
     if not found:
-        kind = "The glob matches no file" if _is_glob(uri) else "There is no such file or folder"
+        kind = "The glob matches no file" if glob else "There is no such file or folder"
         if folder and suffixes:
             kind = f"There is no such file, or no {' or '.join(suffixes)} file in this folder"
         raise NotFound(f"{kind}: {uri}.", where=uri, valid=_look_around(uri))
@@ -73,14 +78,40 @@ def listing(folder: str) -> list[ObjectInfo]:
     """Every object below a folder, whatever its name; an empty list when there is none."""
     uri = normalise(folder)
     if is_local(uri):
-        found = _find_local(uri) if Path(uri).is_dir() else []
+        found = _find_local(uri, False) if Path(uri).is_dir() else []
     else:
-        found = retry(functools.partial(_find_remote, uri), uri, missing=list[ObjectInfo]())
+        find_all = functools.partial(_find_remote, uri, False)
+        found = retry(find_all, uri, missing=list[ObjectInfo]())
     return sorted(found, key=lambda item: item.uri)
+
+
+def check_bucket(uri: str) -> None:
+    """Raise NotFound when the bucket of a remote URI is not there."""
+    uri = normalise(uri)
+    if not is_local(uri):
+        bucket = key_of(uri).split("/", 1)[0]
+        with counted(uri) as fs:
+            if not retry(lambda: fs.exists(bucket), uri):
+                raise _no_bucket(uri, bucket)
+
+
+def _no_bucket(uri: str, bucket: str) -> NotFound:
+    return NotFound(f"There is no bucket {bucket!r}.", where=uri, valid="Check the spelling.")
 
 
 def _is_glob(uri: str) -> bool:
     return any(mark in uri for mark in "*?[")
+
+
+def _fixed_part(uri: str) -> str:
+    """The folder that a glob starts from.
+
+    >>> _fixed_part("s3://lake/_raw/2026-*/x?.parquet")
+    's3://lake/_raw'
+    """
+    while _is_glob(uri):
+        uri = uri.rsplit("/", 1)[0]
+    return uri
 
 
 def _counts_in_folder(uri: str, folder: str, suffixes: tuple[str, ...]) -> bool:
@@ -89,9 +120,9 @@ def _counts_in_folder(uri: str, folder: str, suffixes: tuple[str, ...]) -> bool:
     return not hidden and (not suffixes or uri.lower().endswith(suffixes))
 
 
-def _find_local(uri: str) -> list[ObjectInfo]:
+def _find_local(uri: str, glob: bool) -> list[ObjectInfo]:
     count(requests=1)
-    if _is_glob(uri) and not Path(uri).exists():
+    if glob:
         paths = local_glob.glob(uri, recursive=True)
     elif Path(uri).is_dir():
         paths = [os.path.join(root, file) for root, _, files in os.walk(uri) for file in files]
@@ -111,15 +142,15 @@ def _local_info(uri: str) -> ObjectInfo:
     return ObjectInfo(uri, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
-def _find_remote(uri: str) -> list[ObjectInfo]:
+def _find_remote(uri: str, glob: bool) -> list[ObjectInfo]:
     path = key_of(uri)
     bucket = path.split("/", 1)[0]
     with counted(uri) as fs:
         fs.invalidate_cache()
-        listed = fs.glob(path, detail=True) if _is_glob(uri) else fs.find(path, detail=True)
+        listed = fs.glob(path, detail=True) if glob else fs.find(path, detail=True)
         is_there = bool(listed) or fs.exists(bucket)
     if not is_there:
-        raise NotFound(f"There is no bucket {bucket!r}.", where=uri, valid="Check the spelling.")
+        raise _no_bucket(uri, bucket)
     prefix = uri.split("://", 1)[0]
     return [
         _remote_info(f"{prefix}://{key}", entry)
@@ -136,9 +167,7 @@ def _remote_info(uri: str, entry: dict[str, Any]) -> ObjectInfo:
 
 
 def _look_around(uri: str) -> str:
-    folder = uri
-    while _is_glob(folder):
-        folder = folder.rsplit("/", 1)[0]
+    folder = _fixed_part(uri)
     above = folder if folder != uri else parent(uri)
     with contextlib.suppress(DsmError, ValueError):
         near = [item.uri for item in listing(above)[:3]] if above.count("/") > 2 else []

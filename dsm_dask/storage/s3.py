@@ -83,7 +83,7 @@ def _client(options: Options, pid: int) -> Any:
         s3={"addressing_style": "path" if options.path_style else "auto"},
         retries={"total_max_attempts": 1},  # the budget of `retry` is the only one
         connect_timeout=5,
-        read_timeout=30,
+        read_timeout=10,
         max_pool_connections=CONCURRENCY,
     )
     session = botocore.session.Session(profile=options.profile)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import Any
 
+from dsm_dask.errors import CannotWrite
 from dsm_dask.storage.filesystem import counted, key_of
 from dsm_dask.storage.io_count import count
 from dsm_dask.storage.listing import listing
@@ -20,8 +23,7 @@ def write(uri: str, data: bytes) -> None:
     """Store a small object, replacing one that is there; readers see the old or the new whole."""
     uri = normalise(uri)
     if is_local(uri):
-        temporary = _staged(uri, data)
-        os.replace(temporary, uri)
+        _replace(_staged(uri, data), uri)
         count(requests=1)
     else:
         with counted(uri) as fs:
@@ -53,7 +55,7 @@ def create(uri: str, data: bytes) -> bool:
             fs.pipe_file(key_of(uri), data, mode="create")
         except OSError as error:
             if isinstance(error, FileExistsError) or error_codes(error) & _EXISTS_CODES:
-                return bool(fs.cat_file(key_of(uri)) == data)
+                return _is_mine(fs, key_of(uri), data)
             raise
         return True
 
@@ -62,6 +64,13 @@ def create(uri: str, data: bytes) -> bool:
     if won:
         count(bytes_written=len(data))
     return won
+
+
+def _is_mine(fs: Any, key: str, data: bytes) -> bool:
+    try:
+        return bool(fs.cat_file(key) == data)
+    except FileNotFoundError:
+        return False  # somebody else's, and removed since
 
 
 def delete(uri: str) -> None:
@@ -87,12 +96,29 @@ def delete_folder(uri: str) -> None:
             retry(lambda: fs.rm(paths), uri, missing=None)
 
 
+def _replace(temporary: str, uri: str) -> None:
+    try:
+        os.replace(temporary, uri)
+    except OSError as error:
+        Path(temporary).unlink()
+        raise CannotWrite(f"{uri} cannot be written: {error.strerror}.", where=uri) from error
+
+
 def _staged(uri: str, data: bytes) -> str:
     folder = os.path.dirname(uri)
-    os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise CannotWrite(
+            f"{uri} cannot be written: {error.strerror}.",
+            where=uri,
+            valid="Check that the folder exists, that you may write there, and the free space.",
+        ) from error
     return temporary

@@ -185,3 +185,17 @@ def test_a_source_touched_on_disk_may_have_changed(tmp_path, engine):
     os.utime(source, ns=(1, 1))
     with pytest.raises(SourceChanged):
         append(str(tmp_path / "ds"), source, engine=engine)
+
+
+@pytest.mark.xfail(strict=True, reason="writes its files before it finds its own commit")
+@BOTH
+def test_the_same_append_on_the_same_version_writes_nothing(tmp_path, engine, copy):
+    """What a job does when it is run again."""
+    ds = str(tmp_path / "ds")
+    create(ds, parquet(tmp_path / "1.parquet", {"a": [1]}), engine=engine, copy=copy)
+    more = parquet(tmp_path / "2.parquet", {"a": [2]})
+    append(f"{ds}@1", more, engine=engine)
+    before = objects(ds)
+    again = append(f"{ds}@1", more, engine=engine)
+    assert (again.version, again.committed) == (2, False)
+    assert objects(ds) == before

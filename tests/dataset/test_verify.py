@@ -12,9 +12,9 @@ from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.naming import branch
 from dsm_dask.dataset.verify import verify
+from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.duplicates.exact import dedup_exact
-from dsm_dask.dataset.version import open_dataset
 
 BOTH = pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
 

@@ -53,10 +53,14 @@ def sample(rows: int, seed: int = 1) -> pa.Table:
         {
             "n": pa.array(some([None, 0, 1, -1, 2**62]), pa.int64()),
             "u": pa.array(some([None, 0, 1, 2**64 - 1]), pa.uint64()),
-            "f": pa.array(some([None, 0.0, -0.0, math.nan, -math.nan, math.inf, 1.5]), pa.float64()),
+            "f": pa.array(
+                some([None, 0.0, -0.0, math.nan, -math.nan, math.inf, 1.5]), pa.float64()
+            ),
             "s": pa.array(some([None, "", "a", "A", "naïve", "a\x00b"]), pa.string()),
             "kind": pa.array(some([None, "red", "blue"])).dictionary_encode(),
-            "items": pa.array(some([None, [], [1], [1, None], [None], [1, 2]]), pa.list_(pa.int32())),
+            "items": pa.array(
+                some([None, [], [1], [1, None], [None], [1, 2]]), pa.list_(pa.int32())
+            ),
             "deep": pa.array(
                 some([None, {"x": 1, "y": None}, {"x": 1, "y": "a"}, {"x": None, "y": None}]),
                 pa.struct({"x": pa.int64(), "y": pa.string()}),
@@ -294,7 +298,9 @@ def test_times_beyond_pythons(tmp_path, engine):
     assert dedup_exact(data, "until", engine=engine).duplicates == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Arrow cannot take from views, and linked columns may be views")
+@pytest.mark.xfail(
+    strict=True, reason="Arrow cannot take from views, and linked columns may be views"
+)
 @pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
 def test_views(tmp_path, engine, kind):
     ds = str(tmp_path / "ds")
@@ -376,9 +382,7 @@ def check_on_s3(bucket: str, cluster) -> None:
     found = dedup_exact(open_dataset(ds), ["key"], engine=cluster, drop=True)
     assert survivors(open_dataset(ds)) == by_duckdb(table, ["key"])
     out = f"s3://{bucket}/out"
-    listed = dedup_exact(
-        open_parquet(f"s3://{bucket}/raw"), ["key"], engine=cluster, out=out
-    )
+    listed = dedup_exact(open_parquet(f"s3://{bucket}/raw"), ["key"], engine=cluster, out=out)
     assert listed.duplicates == found.duplicates
     assert not [uri for uri in objects(f"s3://{bucket}") if "_dsm-" in uri]
 

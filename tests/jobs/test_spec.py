@@ -17,7 +17,9 @@ def job(steps: str, head: str = "name: j\ndataset: d") -> str:
 
 def test_words_that_yaml_1_1_takes_for_booleans():
     """`on` is a key of dedup; `no` is Norway."""
-    found = parse_job(job("  - dedup:\n      on: no\n  - drop:\n      where: off\n", "name: yes\ndataset: n"))
+    found = parse_job(
+        job("  - dedup:\n      on: no\n  - drop:\n      where: off\n", "name: yes\ndataset: n")
+    )
     assert found.name == "yes"
     assert found.dataset == "n"
     assert found.steps[0].arguments.on == ["no"]
@@ -113,7 +115,13 @@ def test_files_that_are_not_there_or_not_text(tmp_path):
 
 def test_every_verb_has_short_forms():
     text = job("  - profile\n  - log:\n  - verify: {}\n  - diff\n  - create: {sources: a}\n")
-    assert [step.verb for step in parse_job(text).steps] == ["profile", "log", "verify", "diff", "create"]
+    assert [step.verb for step in parse_job(text).steps] == [
+        "profile",
+        "log",
+        "verify",
+        "diff",
+        "create",
+    ]
 
 
 def test_the_schema_is_the_published_one():

@@ -77,12 +77,12 @@ def test_faults_beyond_the_budget_fail_cleanly(
     if operation == "create" and fault == "truncate":
         fault = "drop_ack"  # its answer has no body to cut off
         proxy.fail("internal_error", 10**6, method="GET")
-    monkeypatch.setenv("DSM_RETRY_SECONDS", "0.5")
+    monkeypatch.setenv("DSM_RETRY_SECONDS", "0.3")
     proxy.fail(fault, 10**6)
     started = time.monotonic()
     with pytest.raises(StoreUnreachable) as caught:
         run(operation, uri)
-    assert 0.5 <= time.monotonic() - started < 5
+    assert 0.3 <= time.monotonic() - started < 5
     assert uri in str(caught.value)
     assert proxy.endpoint in str(caught.value)
     assert caught.value.exit_code == 3
@@ -94,12 +94,12 @@ def test_a_store_that_resets_has_the_whole_budget(
 ) -> None:
     """Only refused connections are given up early."""
     monkeypatch.setattr("dsm_dask.storage.retry.CONNECT_SECONDS", 0.2)
-    monkeypatch.setenv("DSM_RETRY_SECONDS", "1.5")
+    monkeypatch.setenv("DSM_RETRY_SECONDS", "0.8")
     proxy.fail("reset", 10**6)
     started = time.monotonic()
     with pytest.raises(StoreUnreachable):
         storage.read(uri)
-    assert time.monotonic() - started >= 1.5
+    assert time.monotonic() - started >= 0.8
 
 
 def test_a_lost_acknowledgement_of_create_is_settled_by_content(
@@ -166,7 +166,7 @@ def test_wrong_credentials(
 @pytest.mark.usefixtures("s3")
 @pytest.mark.parametrize("operation", ["read", "read_ranges", "find", "create", "info"])
 def test_endpoint_down(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsm_dask.storage.retry.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("dsm_dask.storage.retry.CONNECT_SECONDS", 0.2)
     endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
     started = time.monotonic()
     with storage.using(Options(endpoint_url=endpoint)), pytest.raises(StoreUnreachable) as caught:

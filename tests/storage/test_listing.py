@@ -74,9 +74,17 @@ def test_globs(place: str, put: Put, pattern: str, names: list[str]) -> None:
 
 
 def test_a_star_does_not_match_hidden_files(place: str, put: Put) -> None:
-    put("d/a.parquet", "d/.b.parquet", "d/.c/d.parquet")
+    put("d/a.parquet", "d/.b.parquet", "d/.c/d.parquet", "d/_e.parquet", "d/_f/g.parquet")
     assert found(place, "d/*.parquet") == ["d/a.parquet"]
     assert found(place, "d/**/*.parquet") == ["d/a.parquet"]
+    assert found(place, "d/_f/*.parquet") == ["d/_f/g.parquet"]
+
+
+def test_a_name_may_look_like_a_glob(place: str, put: Put) -> None:
+    put("d/a[1].parquet", "d/a1.parquet", "d/b*.parquet", "d/bc.parquet")
+    assert found(place, "d/a[1].parquet") == ["d/a[1].parquet"]
+    assert found(place, "d/b*.parquet") == ["d/b*.parquet"]
+    assert found(place, "d/a*.parquet") == ["d/a1.parquet", "d/a[1].parquet"]
 
 
 @pytest.mark.parametrize("name", ["d/*.orc", "none/**", "none", "d/a.parque", "none/a.parquet"])

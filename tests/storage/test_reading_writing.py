@@ -47,7 +47,7 @@ RANGES = st.lists(
 ).map(lambda found: [(start, min(start + length, SIZE)) for start, length in found])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(ranges=RANGES)
 @example(ranges=[(0, SIZE)])
 @example(ranges=[(0, 10), (10, 20), (20, 30)])  # adjacent
