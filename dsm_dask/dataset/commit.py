@@ -209,8 +209,11 @@ def checksum_of(data: bytes, path: str) -> ObjectRecord:
     return ObjectRecord(path, len(data), xxhash.xxh3_128_hexdigest(data))
 
 
+CHECKSUMS = "_dsm/checksums"
+
+
 def checksums_folder(root: str) -> str:
-    return storage.join(root, "_dsm", "checksums")
+    return storage.join(root, CHECKSUMS)
 
 
 def _write_checksums(root: str, name: str, objects: Sequence[ObjectRecord]) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask import storage
+from dsm_dask.dataset.commit import CHECKSUMS
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
-from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, properties, spec_of
+from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, spec_of
 from dsm_dask.table import ROW_ID
 
 SAMPLE = 10
@@ -95,7 +96,7 @@ def log(data: str | Dataset, limit: int | None = None) -> Log:
     known = sorted(dataset.lance.versions(), key=lambda entry: -int(entry["version"]))
     known = [entry for entry in known if entry["version"] <= dataset.version][:limit]
     tags = _tags(dataset)
-    written = _manifest_sizes(dataset)
+    written = _Sizes.of(dataset)
     return Log(dataset.uri, tuple(_info(dataset, entry, tags, written) for entry in known))
 
 
@@ -105,7 +106,7 @@ def show(data: str | Dataset) -> Shown:
     (entry,) = [e for e in dataset.lance.versions() if e["version"] == dataset.version]
     schema = dataset.schema
     return Shown(
-        info=_info(dataset, entry, _tags(dataset), _manifest_sizes(dataset)),
+        info=_info(dataset, entry, _tags(dataset), _Sizes.of(dataset)),
         dataset=dataset.name,
         columns={field.name: str(field.type) for field in schema},
         linked=tuple(dataset.linked_schema.names),
@@ -123,24 +124,45 @@ def _tags(dataset: Dataset) -> dict[tuple[str | None, int], list[str]]:
     return found
 
 
-def _manifest_sizes(dataset: Dataset) -> dict[int, int]:
-    """Bytes of each version's manifest."""
-    folder = storage.join(dataset.uri, "tree", dataset.branch) if dataset.branch else dataset.uri
-    return {
-        2**64 - 1 - int(name.removesuffix(".manifest")): item.size
-        for item in storage.listing(storage.join(folder, "_versions"))
-        if (name := storage.name(item.uri)).endswith(".manifest")
-    }
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """Bytes of what commits themselves wrote, by object name."""
+
+    manifests: dict[str, int]
+    transactions: dict[str, int]
+    checksums: dict[str, int]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> _Sizes:
+        inside = f"tree/{dataset.branch}" if dataset.branch else ""
+
+        def listed(*parts: str) -> dict[str, int]:
+            found = storage.listing(storage.join(dataset.uri, *(part for part in parts if part)))
+            return {storage.name(item.uri): item.size for item in found}
+
+        return cls(listed(inside, "_versions"), listed(inside, "_transactions"), listed(CHECKSUMS))
+
+    def written(self, version: int, transaction: Any, props: dict[str, str]) -> int:
+        """Bytes that a version added: its objects, their checksums, and the commit itself."""
+        if not props:
+            return 0
+        return (
+            int(props.get("dsm.bytes_written", 0))
+            + self.manifests.get(f"{2**64 - 1 - version:020d}.manifest", 0)
+            + self.transactions.get(f"{transaction.read_version}-{transaction.uuid}.txn", 0)
+            + self.checksums.get(f"{props.get('dsm.run')}-commit.jsonl", 0)
+        )
 
 
 def _info(
     dataset: Dataset,
     entry: dict[str, Any],
     tags: dict[tuple[str | None, int], list[str]],
-    manifests: dict[int, int],
+    sizes: _Sizes,
 ) -> VersionInfo:
     version = int(entry["version"])
-    props = properties(dataset.lance, version)
+    transaction = dataset.lance.read_transaction(version)
+    props = dict((transaction.transaction_properties if transaction else None) or {})
     return VersionInfo(
         version=version,
         branch=dataset.branch,
@@ -150,7 +172,7 @@ def _info(
         rows=int(entry["metadata"].get("total_rows", 0)),
         tags=tuple(sorted(tags.get((dataset.branch, version), []))),
         at=entry["timestamp"].astimezone(dt.UTC).isoformat(timespec="seconds"),
-        bytes_written=int(props.get("dsm.bytes_written", 0)) + manifests.get(version, 0),
+        bytes_written=sizes.written(version, transaction, props),
         spec=spec_of(props),
         changed=changes_of(props),
         software=props.get("dsm.software", ""),
@@ -178,15 +200,31 @@ def diff(before: str | Dataset, after: str | Dataset) -> Diff:
     count = _Count()
     olds = {_identity(fragment): fragment for fragment in old.fragments}
     news = {_identity(fragment): fragment for fragment in new.fragments}
+    gone = [fragment for identity, fragment in olds.items() if identity not in news]
+    come = [fragment for identity, fragment in news.items() if identity not in olds]
+    # Another tool's update or compaction moves rows, with their ids, to fragments of its own.
+    moving = any(not f.link for f in [*gone, *come]) and not _unrelated(old, new)
+    was, now = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for identity in olds.keys() & news.keys():
         if olds[identity].deletions != news[identity].deletions:
-            was, now = _live(old, olds[identity]), _live(new, news[identity])
-            count.removed(np.setdiff1d(was, now, assume_unique=True))
-            count.added(np.setdiff1d(now, was, assume_unique=True))
-    _diff_unshared(
-        old, [f for i, f in olds.items() if i not in news],
-        new, [f for i, f in news.items() if i not in olds], count,
-    )  # fmt: skip
+            before_ids, after_ids = _live(old, olds[identity]), _live(new, news[identity])
+            lost = np.setdiff1d(before_ids, after_ids, assume_unique=True)
+            found = np.setdiff1d(after_ids, before_ids, assume_unique=True)
+            if moving:
+                was.append(lost)
+                now.append(found)
+            else:
+                count.removed(lost)
+                count.added(found)
+    if moving:
+        was += [_live(old, fragment) for fragment in gone]
+        now += [_live(new, fragment) for fragment in come]
+        _match(old, new, np.concatenate(was), np.concatenate(now), come, count)
+    else:
+        for fragment in gone:
+            count.removed(_some(old, fragment, count.removed_ids), fragment.rows)
+        for fragment in come:
+            count.added(_some(new, fragment, count.added_ids), fragment.rows)
     had, has = set(old.schema.names), set(new.schema.names)
     return Diff(
         old.name, new.name, count.rows_added, count.rows_removed, count.updated,
@@ -196,22 +234,20 @@ def diff(before: str | Dataset, after: str | Dataset) -> Diff:
     )  # fmt: skip
 
 
-def _diff_unshared(
-    old: Dataset, gone: list[Fragment], new: Dataset, come: list[Fragment], count: _Count
+def _match(
+    old: Dataset,
+    new: Dataset,
+    was: np.ndarray[Any, Any],
+    now: np.ndarray[Any, Any],
+    come: list[Fragment],
+    count: _Count,
 ) -> None:
-    """Fragments of one side only. Where only one side has any, their rows are all new, or gone."""
-    if not gone or not come or _unrelated(old, new):
-        for fragment in gone:
-            count.removed(_some(old, fragment, count.removed_ids), fragment.rows)
-        for fragment in come:
-            count.added(_some(new, fragment, count.added_ids), fragment.rows)
-        return
-    was = np.concatenate([_live(old, fragment) for fragment in gone])
-    now = np.concatenate([_live(new, fragment) for fragment in come])
+    """Row ids of both sides stay; of those, the ones written again since are updated."""
     count.removed(np.setdiff1d(was, now, assume_unique=True))
     count.added(np.setdiff1d(now, was, assume_unique=True))
-    moved = np.intersect1d(was, now, assume_unique=True)
-    count.updated += sum(_updated_since(new, fragment, moved, old.version) for fragment in come)
+    stayed = np.intersect1d(was, now, assume_unique=True)
+    if len(stayed):
+        count.updated += sum(_updated_since(new, f, stayed, old.version) for f in come)
 
 
 class _Count:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from dsm_dask.errors import AccessDenied, DatasetDamaged, DsmError, StoreUnreachable
+from dsm_dask.errors import AccessDenied, DatasetDamaged, DsmError, SchemaError, StoreUnreachable
 
 _DENIED = ("permission denied", "forbidden", "accessdenied", "access denied", "unauthorized")
 _UNREACHABLE = ("error sending request", "connection", "timed out", "timeout", "slowdown", "503")
@@ -40,6 +40,12 @@ def _explained(error: Exception, uri: str) -> DsmError:
             f"The store did not answer: {text}.",
             where=uri,
             valid="Check AWS_ENDPOINT_URL and the network, then run the same command again.",
+        )
+    if "unsupported data type" in lowered:
+        return SchemaError(
+            f"A column cannot be stored in {uri}: {text}.",
+            where=uri,
+            valid="Link the files instead of copying them, or convert the column.",
         )
     return DatasetDamaged(
         f"{uri} cannot be read or written: {text}.",

@@ -32,6 +32,8 @@ def tag(data: str | Dataset, name: str, *, force: bool = False) -> Named:
     """
     check_name(name, "tag")
     dataset = open_dataset(data)
+    if name in dataset.lance.branches.list():
+        raise RefExists(f"{name!r} is the name of a branch.", where=dataset.name)
     tags = dataset.lance.tags
     where = (dataset.branch, dataset.version)
     try:

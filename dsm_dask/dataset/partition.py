@@ -162,7 +162,7 @@ class DatasetPartition:
             if first < last:
                 rows = batch
                 if last - first < batch.num_rows:
-                    rows = batch.take(pa.array(offsets[first:last] - position))
+                    rows = _taken(batch, pa.array(offsets[first:last] - position))
                 yield _joined(rows, kept.slice(first, last - first), columns)
             position += batch.num_rows
 
@@ -195,6 +195,20 @@ OFFSET = "_dsm_offset"
 def _with_offsets(batch: pa.RecordBatch) -> pa.RecordBatch:
     address = batch.column("_rowaddr").to_numpy()
     return batch.append_column(OFFSET, pa.array(address & 0xFFFFFFFF, pa.int64()))
+
+
+_PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
+
+def _taken(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
+    """Some rows of a batch; Arrow has no ``take`` for views."""
+    arrays = [
+        array.cast(_PLAIN[array.type]).take(rows).cast(array.type)
+        if array.type in _PLAIN
+        else array.take(rows)
+        for array in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
 def _joined(rows: pa.RecordBatch, kept: pa.Table, columns: Sequence[str]) -> pa.RecordBatch:

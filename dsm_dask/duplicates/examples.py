@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,14 +67,18 @@ class _Fetch:
             return found
         for batch in partition.read([*self.columns, ROW_ID]):
             hits = batch.filter(pc.is_in(batch.column(ROW_ID), wanted))
-            for row in hits.to_pylist():
-                row_id = row.pop(ROW_ID)
-                found.append((row_id, {name: _short(value) for name, value in row.items()}))
+            for index, row_id in enumerate(hits.column(ROW_ID).to_pylist()):
+                values = {name: _short(hits.column(name)[index]) for name in self.columns}
+                found.append((row_id, values))
             if len(found) == len(present):
                 break
         return found
 
 
-def _short(value: Any) -> str:
+def _short(scalar: pa.Scalar) -> str:
+    try:
+        value = scalar.as_py()
+    except (ValueError, OverflowError):  # a time that Python has no object for
+        value = scalar
     text = "null" if value is None else str(value)
     return text if len(text) <= CUT else text[:CUT] + " …"

@@ -1,7 +1,7 @@
 """A canary: the keys of the store are in no output, error, log, report, nor object of a dataset."""
 
 import pytest
-from dsm_trials import dsm_apart, objects, parquet
+from dsm_trials import dsm, dsm_apart, objects, parquet
 
 from dsm_dask import storage
 from dsm_dask.engine import Engine
@@ -33,17 +33,19 @@ steps:
   - report: {{html: '{tmp_path}/report.html'}}
 """
     )
-    heard = [
-        spoken("run", job, "--workers", "1", "--json"),
-        spoken("run", job, "--workers", "0", "--debug"),
-        spoken("log", f"{place}/ds", "--json"),
-        spoken("show", f"{place}/ds"),
-        spoken("drop", f"{place}/ds", "--where", "nn = 1", "--debug"),
-        spoken("profile", f"{place}/none.parquet", "--debug"),
-        spoken("create", f"{place}/ds", f"{place}/raw", "--debug", "--workers", "0"),
-        spoken("verify", f"{place}/ds", "--debug"),
-    ]
+    heard = [spoken("run", job, "--workers", "1", "--json", "--debug")]
     assert '"version": 2' in heard[0]
+    for args in (
+        ["run", job, "--debug"],
+        ["log", f"{place}/ds", "--json"],
+        ["show", f"{place}/ds"],
+        ["drop", f"{place}/ds", "--where", "nn = 1", "--debug"],
+        ["profile", f"{place}/none.parquet", "--debug"],
+        ["create", f"{place}/ds", f"{place}/raw", "--debug"],
+        ["verify", f"{place}/ds", "--debug"],
+    ):
+        said = dsm(*args)
+        heard.append(said.out + said.err)
     wrong = {"AWS_SECRET_ACCESS_KEY": "canary-in-the-coal-mine"}
     down = {**wrong, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     heard += [spoken("log", f"{place}/ds", "--debug", env=env) for env in (wrong, down)]
