@@ -202,25 +202,19 @@ def diff(before: str | Dataset, after: str | Dataset) -> Diff:
     news = {_identity(fragment): fragment for fragment in new.fragments}
     gone = [fragment for identity, fragment in olds.items() if identity not in news]
     come = [fragment for identity, fragment in news.items() if identity not in olds]
+    pairs = [_lost_and_found(old, new, olds[i], news[i]) for i in olds.keys() & news.keys()]
+    lost, found = [ids for ids, _ in pairs], [ids for _, ids in pairs]
     # Another tool's update or compaction moves rows, with their ids, to fragments of its own.
-    moving = any(not f.link for f in [*gone, *come]) and not _unrelated(old, new)
-    was, now = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for identity in olds.keys() & news.keys():
-        if olds[identity].deletions != news[identity].deletions:
-            before_ids, after_ids = _live(old, olds[identity]), _live(new, news[identity])
-            lost = np.setdiff1d(before_ids, after_ids, assume_unique=True)
-            found = np.setdiff1d(after_ids, before_ids, assume_unique=True)
-            if moving:
-                was.append(lost)
-                now.append(found)
-            else:
-                count.removed(lost)
-                count.added(found)
-    if moving:
-        was += [_live(old, fragment) for fragment in gone]
-        now += [_live(new, fragment) for fragment in come]
-        _match(old, new, np.concatenate(was), np.concatenate(now), come, count)
+    left = bool(gone) or any(len(ids) for ids in lost)
+    if left and come and not all(f.link for f in come) and not _unrelated(old, new):
+        was = np.concatenate([*lost, *(_live(old, fragment) for fragment in gone)])
+        now = np.concatenate([*found, *(_live(new, fragment) for fragment in come)])
+        _match(old, new, was, now, come, count)
     else:
+        for ids in lost:
+            count.removed(ids)
+        for ids in found:
+            count.added(ids)
         for fragment in gone:
             count.removed(_some(old, fragment, count.removed_ids), fragment.rows)
         for fragment in come:
@@ -232,6 +226,19 @@ def diff(before: str | Dataset, after: str | Dataset) -> Diff:
         tuple(n for n in old.schema.names if n not in has),
         tuple(sorted(count.added_ids)), tuple(sorted(count.removed_ids)),
     )  # fmt: skip
+
+
+def _lost_and_found(
+    old: Dataset, new: Dataset, before: Fragment, after: Fragment
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Row ids that a fragment of both versions lost and got back; nothing is read if none did."""
+    if before.deletions == after.deletions:
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    was, now = _live(old, before), _live(new, after)
+    return (
+        np.setdiff1d(was, now, assume_unique=True),
+        np.setdiff1d(now, was, assume_unique=True),
+    )
 
 
 def _match(

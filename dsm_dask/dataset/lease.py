@@ -73,7 +73,7 @@ def _acquire(folder: str, root: str) -> int:
 
 
 def _newest(folder: str) -> _Seen:
-    numbers = [int(storage.name(item.uri)) for item in storage.listing(folder)]
+    numbers = _numbers(folder)
     if not numbers:
         return _Seen(0, FREE)
     try:
@@ -84,9 +84,15 @@ def _newest(folder: str) -> _Seen:
 
 def _forget(folder: str, last: int) -> None:
     """Remove what came before the lease that was just taken over."""
-    for item in storage.listing(folder):
-        if int(storage.name(item.uri)) < last:
-            storage.delete(item.uri)
+    for number in _numbers(folder):
+        if number < last:
+            storage.delete(_uri(folder, number))
+
+
+def _numbers(folder: str) -> list[int]:
+    """Of the leases there; what a writer on disk has not yet named does not count."""
+    names = [storage.name(item.uri) for item in storage.listing(folder)]
+    return [int(name) for name in names if name.isdigit()]
 
 
 def _uri(folder: str, number: int) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
-from dsm_dask.dataset.commit import Change, change_key, checksum, found_before
+from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum_of, found_before
 from dsm_dask.dataset.drop import drop_rows
 from dsm_dask.dataset.version import Dataset, changes_of, open_for_writing, properties
 from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter
@@ -113,7 +113,8 @@ def dedup_exact(
                 found, dataset=table.uri, version=table.version if drop else None
             )
             if drop and found.duplicates and decisions is not None:
-                return _drop(table, found, ChooseListed(decisions, run), message, engine)
+                decided = [group.decided for group in groups if group.decided is not None]
+                return _drop(table, found, ChooseListed(decisions, run), decided, message, engine)
         return found
 
 
@@ -181,6 +182,8 @@ class _Group:
     duplicates: int
     largest: tuple[tuple[int, int], ...]
     """(size, survivor's row id)."""
+    decided: ObjectRecord | None = None
+    """The file of decisions, as it was written."""
 
 
 def _group(
@@ -219,13 +222,18 @@ class _Bucket:
             zip(sizes[repeated].tolist(), records["row"][starts][repeated].tolist(), strict=True),
             key=lambda pair: (pair[0], -pair[1]),
         )
+        decided = None
         if self.decisions is not None and repeated.any():
-            self._decide(files, records, starts)
-        return _Group(int(repeated.sum()), int((sizes - 1).sum()), tuple(largest))
+            decided = self._decide(self.decisions, files, records, starts)
+        return _Group(int(repeated.sum()), int((sizes - 1).sum()), tuple(largest), decided)
 
     def _decide(
-        self, files: Sequence[KeyFile], records: npt.NDArray[Any], starts: npt.NDArray[Any]
-    ) -> None:
+        self,
+        folder: str,
+        files: Sequence[KeyFile],
+        records: npt.NDArray[Any],
+        starts: npt.NDArray[Any],
+    ) -> ObjectRecord:
         writer = DecisionWriter("exact")
         group = np.zeros(len(records), np.int64)
         group[starts[1:]] = 1
@@ -239,9 +247,9 @@ class _Bucket:
             if len(rest):
                 place = _position(keys, rest)
                 writer.add(rest["row"].copy(), survivors[place])
-        if writer.rows:
-            name = f"{self.run_id}-{self.number:05d}.parquet"
-            storage.write(storage.join(str(self.decisions), name), writer.close())
+        uri, data = storage.join(folder, f"{self.run_id}-{self.number:05d}.parquet"), writer.close()
+        storage.write(uri, data)
+        return checksum_of(data, uri)
 
 
 def _side_by_side(reads: Sequence[tuple[KeyFile, int, int]]) -> list[npt.NDArray[Any]]:
@@ -298,12 +306,20 @@ def _done_before(dataset: Dataset, columns: tuple[str, ...], engine: Engine) -> 
 
 
 def _drop(
-    dataset: Dataset, found: Deduplicated, chosen: ChooseListed, message: str, engine: Engine
+    dataset: Dataset,
+    found: Deduplicated,
+    chosen: ChooseListed,
+    decided: Sequence[ObjectRecord],
+    message: str,
+    engine: Engine,
 ) -> Deduplicated:
     spec = _spec(found.on)
-    paths = [item.uri for item in storage.listing(chosen.folder)]
     inside = dataset.uri + "/"
-    records = [checksum(u, u.removeprefix(inside)) for u in paths if u.startswith(inside)]
+    records = [
+        dataclasses.replace(record, path=record.path.removeprefix(inside))
+        for record in decided
+        if record.path.startswith(inside)
+    ]
     change = Change(
         "dedup", spec, "", message, changed={"clusters": found.clusters}, objects=tuple(records)
     )
