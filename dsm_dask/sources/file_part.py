@@ -102,18 +102,24 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 def _batch_rows(file: pq.ParquetFile, info: Any, group: int, leaves: Sequence[int]) -> int:
     """Rows that make a batch of about :data:`BATCH_BYTES`.
 
-    Stored sizes say nothing about texts and lists, which dictionary encoding may shrink a
-    thousandfold: there the first rows of the group are decoded and measured.
+    Stored sizes say nothing about texts in a dictionary, which may be a thousand times longer than
+    their codes: the first of those are decoded and measured.
     """
-    width = sum(_FIXED_WIDTH.get(info.column(leaf).physical_type, 0) for leaf in leaves)
-    varying = any(info.column(leaf).physical_type not in _FIXED_WIDTH for leaf in leaves)
-    nested = any("." in info.column(leaf).path_in_schema for leaf in leaves)
-    if varying or nested:
-        for batch in file.reader.iter_batches(
-            PROBE_ROWS, row_groups=[group], column_indices=leaves, use_threads=False
-        ):
-            width = -(-batch.nbytes // max(1, batch.num_rows))
-            break
+    rows, decoded, coded = max(1, info.num_rows), 0, []
+    for leaf in leaves:
+        chunk = info.column(leaf)
+        if chunk.physical_type in _FIXED_WIDTH:
+            decoded += chunk.num_values * _FIXED_WIDTH[chunk.physical_type]
+        elif chunk.has_dictionary_page:
+            coded.append(leaf)
+        else:
+            decoded += chunk.total_uncompressed_size
+    width = decoded // rows
+    if coded:
+        probe = file.reader.iter_batches(
+            PROBE_ROWS, row_groups=[group], column_indices=coded, use_threads=False
+        )
+        width += next((-(-b.nbytes // b.num_rows) for b in probe if b.num_rows), 0)
     return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, width))))
 
 

@@ -70,7 +70,6 @@ def test_no_such_bucket(bucket):
 
 
 @pytest.mark.s3
-@pytest.mark.xfail(strict=True, reason="the bucket of a new dataset is not checked, but made")
 def test_no_such_bucket_for_the_dataset(s3, bucket):
     parquet(f"s3://{bucket}/raw/1.parquet", DATA)
     try:

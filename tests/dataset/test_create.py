@@ -128,7 +128,7 @@ def test_dictionaries_that_together_outgrow_their_index(tmp_path, engine):
         assert open_dataset(uri).to_table()["x"].to_pylist() == want
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_values_of_any_types(tmp_path_factory, engine, data):
     kinds = [kind for kind in TYPES if str(kind) not in NOT_IN_PARQUET | TOO_LONG_AGO]
@@ -143,10 +143,15 @@ def test_any_values_of_any_types(tmp_path_factory, engine, data):
     uri = str(folder / "linked")
     create(uri, source, engine=engine)
     assert _same(open_dataset(uri).to_table(), want)
-    if not NOT_IN_LANCE & set(map(str, want.schema.types)):
+    if not any(_not_in_lance(kind) for kind in want.schema.types):
         uri = str(folder / "copied")
         create(uri, source, engine=engine, copy=True)
         assert _same(_plain(open_dataset(uri).to_table()), _plain(want))
+
+
+def _not_in_lance(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list_view(kind) or types.is_decimal32(kind) or types.is_decimal64(kind)
 
 
 def _same(left: pa.Table, right: pa.Table) -> bool:
@@ -218,10 +223,7 @@ def test_a_file_named_twice_is_linked_once(tmp_path, engine):
     assert open_dataset(str(tmp_path / "ds")).rows == 2
 
 
-LOST = pytest.mark.xfail(strict=True, reason="a linked dataset without rows forgets its columns")
-
-
-@pytest.mark.parametrize("copy", [pytest.param(False, marks=LOST), True], ids=["linked", "copied"])
+@pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
 def test_no_rows_at_all(tmp_path, engine, copy):
     table = pa.table({"a": pa.array([], pa.int64()), "s": pa.array([], pa.string())})
     source = parquet(tmp_path / "empty.parquet", table)
@@ -280,7 +282,6 @@ def test_names_that_other_tools_stumble_over(tmp_path, engine):
     assert open_dataset(str(tmp_path / "linked")).to_table() == table
 
 
-@pytest.mark.xfail(strict=True, reason="open_data takes any @ in a path for a version")
 def test_files_of_one_name_with_an_at_sign(tmp_path, engine):
     """An @ in a path of sources is part of the path."""
     source = parquet(tmp_path / "mail@home/part@1.parquet", {"a": [1]})

@@ -91,10 +91,7 @@ def test_orphans_are_named_and_young_ones_stay(tmp_path, engine):
 
 
 @BOTH
-def test_life_goes_on_afterwards(tmp_path, engine, copy, request):
-    if copy:
-        reason = "append walks through versions that gc removed"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_life_goes_on_afterwards(tmp_path, engine, copy):
     ds = build(str(tmp_path), engine, copy)
     gc(ds, older_than=NOW)
     drop(ds, "a < 40", engine=engine)

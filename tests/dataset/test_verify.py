@@ -183,7 +183,6 @@ def test_what_commits_left(tmp_path, engine, kind, how):
         assert any(Path(victim).name in name for name in named), named
 
 
-@pytest.mark.xfail(strict=True, reason="escapes as JSONDecodeError; so do log and show")
 def test_the_checksums_themselves(tmp_path, engine):
     """Half of a list of checksums: verify says what it cannot check, or names the list."""
     ds = build(str(tmp_path), engine, copy=False)

@@ -68,8 +68,8 @@ def test_two_processes_and_none_give_the_same_bits(cluster, tmp_path):
     """A profile of floats, for which the order of additions matters."""
     noise = np.random.default_rng(1)
     for index in range(20):
-        data = {"f": noise.normal(size=3000) * 10.0 ** noise.integers(-8, 8), "n": np.arange(3000)}
-        parquet(tmp_path / f"{index:02}.parquet", data, row_group_size=500)
+        data = {"f": noise.normal(size=500) * 10.0 ** noise.integers(-8, 8), "n": np.arange(500)}
+        parquet(tmp_path / f"{index:02}.parquet", data, row_group_size=200)
     table = open_parquet(str(tmp_path))
     for fold in (Bits("f", "float64"), Bits("n", "int64")):
         with Engine(workers=0) as inline:

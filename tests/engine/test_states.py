@@ -70,7 +70,7 @@ def test_another_column_reads_that_column(tmp_path):
     ds = str(tmp_path / "ds")
     with Engine(workers=0) as engine:
         create(ds, str(tmp_path / "raw"), engine=engine)
-    _, one = scan(ds, ["a"])
+    scan(ds, ["a"])
     _, both = scan(ds, ["a", "b"])
     column = sizes(tmp_path)["b"]
     states = sum(size for uri, (size, _) in objects(ds).items() if "/_dsm/states/" in uri)

@@ -2,8 +2,8 @@
 
     python driver.py MOMENT MARKER ARGS...
 
-MOMENT is ``before`` or ``after`` the commit with a number (``before:2``: before the second commit of
-the run), or ``hang:N``: wait for ever before the Nth commit, having made the file MARKER.
+MOMENT is ``before`` or ``after`` the commit with a number (``before:2``: before the second commit
+of the run), or ``hang:N``: wait for ever before the Nth commit, having made the file MARKER.
 """
 
 import os
