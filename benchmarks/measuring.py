@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import psutil
 
+import dsm_dask
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = (
     "dsm-dask",
@@ -143,7 +145,8 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+        where = str(Path(dsm_dask.__file__).parent)  # of the package that was measured
+        command = ["git", "-C", where, "describe", "--always", "--dirty"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -392,7 +392,9 @@ def _failure(future: Any, call: Any) -> BaseException:
     if isinstance(error, DsmError):
         return error
     labels = [str(getattr(item, "label", None) or item) for item in getattr(call, "items", ())]
-    place = labels[0] + (f" (or {len(labels) - 1} after it)" if len(labels) > 1 else "")
+    place = (labels[0] if labels else "merging") + (
+        f" (or {len(labels) - 1} after it)" if len(labels) > 1 else ""
+    )
     if error is None:
         return ClusterError(
             f"The cluster lost the task for {place}: the scheduler or all workers went away.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import functools
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
@@ -71,9 +72,9 @@ def no_columns(rows: int) -> pa.RecordBatch:
 
 
 def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    start = part.file_size - part.footer_size
-    (tail,) = storage.read_ranges(part.uri, [(start, part.file_size)], part.etag)
-    metadata = pq.read_metadata(io.BytesIO(as_file(bytes(tail))))
+    metadata = _metadata(
+        part.uri, part.file_size, part.footer_size, part.etag, storage.current_options()
+    )
     stored = metadata.schema.to_arrow_schema()
     names = [name for name in schema.names if name in stored.names]
     groups = range(part.first_group, part.stop_group)
@@ -97,6 +98,20 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
             rows, row_groups=[group], column_indices=leaves, use_threads=False
         ):
             yield conform(batch, schema)
+
+
+@functools.lru_cache(maxsize=128)
+def _metadata(
+    uri: str, file_size: int, footer_size: int, etag: str, options: storage.Options
+) -> pq.FileMetaData:
+    """The parsed footer, fetched once a process for all parts of a file.
+
+    The chunks are read under the same ETag, so a file that changes meanwhile is noticed there.
+    """
+    del options  # part of the cache key: the same URI may be another store
+    start = file_size - footer_size
+    (tail,) = storage.read_ranges(uri, [(start, file_size)], etag)
+    return pq.read_metadata(io.BytesIO(as_file(bytes(tail))))
 
 
 def _batch_rows(file: pq.ParquetFile, info: Any, group: int, leaves: Sequence[int]) -> int:

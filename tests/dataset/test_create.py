@@ -100,7 +100,7 @@ def test_every_type(tmp_path, engine, dtype, copy):
     assert _same(_plain(found), _plain(want)) if copy else _same(found, want)
 
 
-BUG = "a type that Lance has not is refused late, as PartitionFailed with Rust's source lines"
+BUG = "the column is not named"
 
 
 @pytest.mark.xfail(strict=True, reason=BUG)
