@@ -218,6 +218,7 @@ def write_fragments(target: Target, table: ParquetTable, engine: Engine, copy: b
     Partitions that were skipped are not recorded: appending their files later brings them.
     """
     if copy:
+        table = dataclasses.replace(table, schema=_storable(table.schema, target.root))
         fragments, objects, parts = _copy(target, table, engine)
         source_list = links.LinkList.of(dataclasses.replace(table, parts=parts))
         schema = target.schema or table.schema
@@ -229,6 +230,30 @@ def write_fragments(target: Target, table: ParquetTable, engine: Engine, copy: b
     storage.write(links.list_uri(target.root, source_list.id), data)
     record = checksum_of(data, f"_dsm/links/{source_list.id}.arrow")
     return Fragments(fragments, schema, (record, *objects), source_list.id)
+
+
+def _storable(schema: pa.Schema, uri: str) -> pa.Schema:
+    """The schema for a copy; raises SchemaError for a column that Lance has no type for.
+
+    Dictionaries get 32-bit indices: those of several files together may outgrow a smaller one.
+    """
+    from lance.schema import LanceSchema
+
+    fields = []
+    for field in schema:
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+        fields.append(field.with_type(kind))
+        try:
+            LanceSchema.from_pyarrow(pa.schema([fields[-1]]))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SchemaError(
+                f"Column {field.name!r} of type {field.type} cannot be copied into {uri}.",
+                where=uri,
+                valid="Link the files instead, or convert the column.",
+            ) from error
+    return pa.schema(fields)
 
 
 def _link(

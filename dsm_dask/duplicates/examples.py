@@ -66,10 +66,10 @@ class _Fetch:
         if not present:
             return found
         for batch in partition.read([*self.columns, ROW_ID]):
-            hits = batch.filter(pc.is_in(batch.column(ROW_ID), wanted))
-            for index, row_id in enumerate(hits.column(ROW_ID).to_pylist()):
-                values = {name: _short(hits.column(name)[index]) for name in self.columns}
-                found.append((row_id, values))
+            hits = pc.indices_nonzero(pc.is_in(batch.column(ROW_ID), wanted)).to_pylist()
+            for index in hits:
+                values = {name: _short(batch.column(name)[index]) for name in self.columns}
+                found.append((batch.column(ROW_ID)[index].as_py(), values))
             if len(found) == len(present):
                 break
         return found
@@ -79,6 +79,6 @@ def _short(scalar: pa.Scalar) -> str:
     try:
         value = scalar.as_py()
     except (ValueError, OverflowError):  # a time that Python has no object for
-        value = scalar
+        value = pc.cast(scalar, pa.string()).as_py()
     text = "null" if value is None else str(value)
     return text if len(text) <= CUT else text[:CUT] + " …"

@@ -36,7 +36,16 @@ def build(place: str, engine, copy: bool) -> str:
 
 
 @BOTH
-def test_dry_run_then_in_earnest(place, engine, copy):
+def test_dry_run_then_in_earnest(tmp_path, engine, copy):
+    check_gc(str(tmp_path), engine, copy)
+
+
+@pytest.mark.s3
+def test_on_s3(bucket, engine):
+    check_gc(f"s3://{bucket}", engine, copy=False)
+
+
+def check_gc(place: str, engine, copy: bool) -> None:
     ds = build(place, engine, copy)
     kept = {name: rows(open_dataset(f"{ds}@{name}")) for name in ("6", "keep", "side", "side:2")}
     before = objects(place)

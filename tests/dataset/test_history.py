@@ -1,5 +1,7 @@
 """Log, show, diff, tags, branches and restoring, against independent counts."""
 
+import itertools
+
 import lance
 import numpy as np
 import pyarrow as pa
@@ -56,13 +58,14 @@ def story(request, tmp_path, engine):
 
 
 def test_every_pair_of_versions(story):
-    far = 7 if storage.is_local(story) else 1  # on S3, neighbours are enough
-    for before in range(1, 7):
-        for after in range(max(1, before - far), min(6, before + far) + 1):
-            found = same_as_counted(f"{story}@{before}", f"{story}@{after}")
-            assert found["updated"] == 0
-            if before == after:
-                assert (found["added"], found["removed"]) == (0, 0)
+    pairs = itertools.product(range(1, 7), repeat=2)
+    if not storage.is_local(story):
+        pairs = [(1, 6), (6, 3), (4, 4)]
+    for before, after in pairs:
+        found = same_as_counted(f"{story}@{before}", f"{story}@{after}")
+        assert found["updated"] == 0
+        if before == after:
+            assert (found["added"], found["removed"]) == (0, 0)
 
 
 def test_log(story):

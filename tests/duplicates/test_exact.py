@@ -287,7 +287,6 @@ def test_decisions_of_more_than_a_megabyte(tmp_path, engine):
     assert found.kept == open_dataset(ds).rows
 
 
-@pytest.mark.xfail(strict=True, reason="the examples of a result are made of Python objects")
 def test_times_beyond_pythons(tmp_path, engine):
     """In databases, "for ever" is often the last time that there is."""
     never = pa.array([2**63 - 1, 0, 2**63 - 1], pa.int64()).view(pa.timestamp("us"))
@@ -295,9 +294,6 @@ def test_times_beyond_pythons(tmp_path, engine):
     assert dedup_exact(data, "until", engine=engine).duplicates == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Arrow cannot take from views, and linked columns may be views"
-)
 @pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
 def test_views(tmp_path, engine, kind):
     ds = str(tmp_path / "ds")
