@@ -110,7 +110,7 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         array = batch.column(field.name)
         if pa.types.is_null(array.type):  # which Arrow does not cast to every type
             array = pa.nulls(batch.num_rows, field.type)
-        arrays.append(array if array.type == field.type else array.cast(field.type))
+        arrays.append(array if array.type == field.type else _cast(array, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -129,6 +129,17 @@ def spelled(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
         return f"struct<{', '.join(f'{field.name!r}: {spelled(field.type)}' for field in kind)}>"
     return str(kind)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind) and pa.types.is_dictionary(array.type):
+        # Arrow's own cast takes dictionaries of strings only.
+        return pa.DictionaryArray.from_arrays(
+            array.indices.cast(kind.index_type),
+            array.dictionary.cast(kind.value_type),
+            ordered=kind.ordered,
+        )
+    return array.cast(kind)
 
 
 def leaf_count(kind: pa.DataType) -> int:
