@@ -24,6 +24,10 @@ def lance_call(uri: str) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise _explained(error, uri) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
+            raise
+        raise _explained(RuntimeError(str(error)), uri) from error
 
 
 def _explained(error: Exception, uri: str) -> DsmError:
