@@ -159,6 +159,9 @@ def _check_node(node: Any, text: str) -> None:
     parts = (sql.Identifier, sql.Paren, sql.DataType)
     # And no argument that is not looked at: versions of sqlglot add them, as with NOT in NOT LIKE.
     odd = any(value and name not in _ARGUMENTS for name, value in node.args.items())
+    # Nor one that is missing: sqlglot takes "@ < 0" for the absolute value of nothing.
+    whole = ("this", "expression") if kind in _BINARY else ("this",) if kind in _UNARY else ()
+    odd = odd or any(node.args.get(name) is None for name in whole)
     odd = odd or (kind is sql.Date and node.expressions)
     odd = odd or (kind is sql.Is and not isinstance(node.expression, (sql.Null, sql.Boolean)))
     if odd or not (kind in _BINARY or kind in _UNARY or kind in _LEAVES or kind in parts):

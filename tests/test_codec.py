@@ -7,6 +7,7 @@ import decimal
 import numpy as np
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,7 +89,9 @@ def test_states_are_versioned():
 
     data = codec.encode({"nested": (Old(Old([1])),)})
     assert codec.decode(data) == {"nested": (Old(Old([1])),)}
-    newer = data.replace(b"test.codec/1", b"test.codec/2")
+    head = len(codec.MAGIC)
+    packed = data[head + 8 :].replace(b"test.codec/1", b"test.codec/2")
+    newer = data[:head] + xxhash.xxh3_64_digest(packed) + packed
     with pytest.raises(StateVersion, match=r"test\.codec/2"):
         codec.decode(newer)
 

@@ -97,7 +97,9 @@ def test_every_type(tmp_path, engine, dtype, copy):
         return
     create(str(tmp_path / "ds"), source, engine=engine, copy=copy)
     found = open_dataset(str(tmp_path / "ds")).to_table()
-    if copy and pa.types.is_dictionary(want["x"].type):  # copies have room for the values of all files
+    if copy and pa.types.is_dictionary(
+        want["x"].type
+    ):  # copies have room for the values of all files
         assert found.column("x").type == pa.dictionary(pa.int32(), dtype.value_type)
         found, want = (pa.table({"x": t["x"].cast(dtype.value_type)}) for t in (found, want))
     assert _same(_plain(found), _plain(want)) if copy else _same(found, want)
