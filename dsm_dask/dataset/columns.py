@@ -15,6 +15,7 @@ import pyarrow as pa
 from dsm_dask import storage
 from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, found_before
 from dsm_dask.dataset.lance_calls import Relayed
+from dsm_dask.dataset.links import parse_name
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io
 from dsm_dask.dataset.version import Dataset, open_for_writing
 from dsm_dask.dataset.write import Target, Written
@@ -124,7 +125,7 @@ class _WriteColumns:
         records = [
             self._record(partition, f"{self.prefix}data/{file.path}")
             for file in metadata.files
-            if file.path not in before and not file.path.startswith("link-")
+            if file.path not in before and parse_name(file.path) is None
         ]
         return _Piece(json.dumps(metadata.to_json()), schema, records)
 

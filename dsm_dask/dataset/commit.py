@@ -235,12 +235,22 @@ def read_checksums(root: str) -> dict[str, ObjectRecord]:
     return found
 
 
+def manifest_name(version: int) -> str:
+    """What Lance calls the manifest of a version: newer ones sort first."""
+    return f"{2**64 - 1 - version:020d}.manifest"
+
+
+def transaction_name(transaction: Any) -> str:
+    """What Lance calls the file of a transaction."""
+    return f"{transaction.read_version}-{transaction.uuid}.txn"
+
+
 def record_commit(dataset: Dataset, transaction: Any, run: str) -> None:
     """Checksums of what the commit itself wrote: the manifest and the transaction."""
     folder = f"tree/{dataset.branch}/" if dataset.branch else ""
     paths = [
-        f"{folder}_versions/{2**64 - 1 - dataset.version:020d}.manifest",
-        f"{folder}_transactions/{transaction.read_version}-{transaction.uuid}.txn",
+        f"{folder}_versions/{manifest_name(dataset.version)}",
+        f"{folder}_transactions/{transaction_name(transaction)}",
     ]
     found = [storage.join(dataset.uri, path) for path in paths]
     records = [checksum(u, p) for u, p in zip(found, paths, strict=True) if storage.exists(u)]

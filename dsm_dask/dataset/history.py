@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import CHECKSUMS
+from dsm_dask.dataset.commit import CHECKSUMS, manifest_name, transaction_name
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
 from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, spec_of
 from dsm_dask.table import ROW_ID
@@ -148,8 +148,8 @@ class _Sizes:
             return 0
         return (
             int(props.get("dsm.bytes_written", 0))
-            + self.manifests.get(f"{2**64 - 1 - version:020d}.manifest", 0)
-            + self.transactions.get(f"{transaction.read_version}-{transaction.uuid}.txn", 0)
+            + self.manifests.get(manifest_name(version), 0)
+            + self.transactions.get(transaction_name(transaction), 0)
             + self.checksums.get(f"{props.get('dsm.run')}-commit.jsonl", 0)
         )
 
