@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from dsm_dask.api import create as create
     from dsm_dask.api import dedup as dedup
     from dsm_dask.api import diff as diff
+    from dsm_dask.api import drift as drift
+    from dsm_dask.api import drift_by as drift_by
+    from dsm_dask.api import drift_over as drift_over
     from dsm_dask.api import drop as drop
     from dsm_dask.api import gc as gc
     from dsm_dask.api import log as log
     from dsm_dask.api import open as open
     from dsm_dask.api import profile as profile
+    from dsm_dask.api import profile_by as profile_by
     from dsm_dask.api import restore as restore
     from dsm_dask.api import run as run
     from dsm_dask.api import show as show
@@ -35,8 +39,9 @@ if TYPE_CHECKING:
 
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
-    "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
-    "profile", "restore", "run", "show", "storage_options", "tag", "verify",
+    "add_columns", "append", "branch", "create", "dedup", "diff", "drift", "drift_by",
+    "drift_over", "drop", "gc", "log", "open", "profile", "profile_by", "restore", "run", "show",
+    "storage_options", "tag", "verify",
 )  # fmt: skip
 
 __all__ = ["Dataset", "Engine", *_VERBS]

@@ -24,6 +24,11 @@ from dsm_dask.duplicates.exact import Deduplicated, dedup_exact
 from dsm_dask.engine import Engine
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
+from dsm_dask.monitoring import comparison as _comparison
+from dsm_dask.monitoring import drift as _drift
+from dsm_dask.monitoring import series as _series
+from dsm_dask.monitoring import slices as _slices
+from dsm_dask.stats import group_profiles as _group_profiles
 from dsm_dask.stats import profile as _profile
 
 
@@ -41,8 +46,9 @@ def storage_options(**options: Any) -> Iterator[None]:
 
 
 __all__ = [
-    "add_columns", "append", "branch", "create", "dedup", "diff", "drop", "gc", "log", "open",
-    "profile", "restore", "run", "show", "storage_options", "tag", "verify",
+    "add_columns", "append", "branch", "create", "dedup", "diff", "drift", "drift_by",
+    "drift_over", "drop", "gc", "log", "open", "profile", "profile_by", "restore", "run", "show",
+    "storage_options", "tag", "verify",
 ]  # fmt: skip
 
 
@@ -98,11 +104,30 @@ def add_columns(
 
 
 def profile(
-    data: Any, columns: Sequence[str] | None = None, *, engine: Engine | None = None
+    data: Any,
+    columns: Sequence[str] | None = None,
+    *,
+    label: str | None = None,
+    engine: Engine | None = None,
 ) -> _profile.Profile:
     """See :func:`dsm_dask.stats.profile.profile`; ``data`` is a dataset, a path or a Table."""
     with _engine(engine) as used:
-        return _profile.profile(open_data(data, used.map), columns, engine=used)
+        return _profile.profile(open_data(data, used.map), columns, label=label, engine=used)
+
+
+def profile_by(
+    data: Any,
+    by: str,
+    columns: Sequence[str] | None = None,
+    window: str | None = None,
+    *,
+    engine: Engine | None = None,
+    **options: Any,
+) -> _group_profiles.GroupedProfile:
+    """See :func:`dsm_dask.stats.group_profiles.profile_by`."""
+    with _engine(engine) as used:
+        table = open_data(data, used.map)
+        return _group_profiles.profile_by(table, by, columns, window, engine=used, **options)
 
 
 def dedup(
@@ -118,6 +143,49 @@ def dedup(
     with _engine(engine) as used:
         table = open_data(data, used.map)
         return dedup_exact(table, on, engine=used, drop=drop, out=out, message=message)
+
+
+def drift(
+    reference: Any,
+    current: Any,
+    columns: Sequence[str] | None = None,
+    *,
+    method: str | None = None,
+    threshold: float | None = None,
+    share: float = _comparison.SHARE,
+    score: str | None = None,
+    engine: Engine | None = None,
+) -> _comparison.Comparison:
+    """See :func:`dsm_dask.monitoring.drift.drift`; both sides are datasets, paths, Tables, or
+    sketches, saved or not."""
+    with _engine(engine) as used:
+        return _drift.drift(
+            _drift.open_side(reference, used.map),
+            _drift.open_side(current, used.map),
+            columns,
+            engine=used,
+            method=method,
+            threshold=threshold,
+            share=share,
+            score=score,
+        )
+
+
+def drift_over(
+    data: Any, over: str, window: str, *, engine: Engine | None = None, **options: Any
+) -> _series.Series:
+    """See :func:`dsm_dask.monitoring.series.drift_over`."""
+    with _engine(engine) as used:
+        return _series.drift_over(open_data(data, used.map), over, window, engine=used, **options)
+
+
+def drift_by(
+    reference: Any, current: Any, by: str, *, engine: Engine | None = None, **options: Any
+) -> _slices.Slices:
+    """See :func:`dsm_dask.monitoring.slices.drift_by`."""
+    with _engine(engine) as used:
+        sides = open_data(reference, used.map), open_data(current, used.map)
+        return _slices.drift_by(*sides, by, engine=used, **options)
 
 
 def verify(dataset: str, *, engine: Engine | None = None) -> _verify.Verified:

@@ -29,7 +29,17 @@ from dsm_dask.progress import Progress, Silent, Step
 from dsm_dask.states import StateStore
 from dsm_dask.storage import IO
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
-from dsm_dask.task import Answer, FinishTask, FoldTask, MapTask, MergeTask, OnError, Skipped, tasks
+from dsm_dask.task import (
+    Answer,
+    FinishTask,
+    FoldTask,
+    MapTask,
+    MergeTask,
+    OnError,
+    OverPartitions,
+    Skipped,
+    tasks,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,11 +56,13 @@ LOST_WORKERS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Folded:
-    """What a fold gave: the finished result, what was moved, and what was skipped."""
+    """What a fold gave: the finished result, what was moved, what was skipped, and the result of
+    the fold over partitions."""
 
     result: Any
     io: IO
     skipped: tuple[Skipped, ...] = ()
+    partitions: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,28 +179,40 @@ class Engine:
         *,
         label: str = "Reading",
         cache: bool = True,
+        over_partitions: OverPartitions | None = None,
     ) -> Folded:
         """The result of ``fold`` over every row of ``table``, in one scan.
 
         The state is finished on a worker too, so that only the result crosses the network.
         A table that has a ``states`` attribute (a dataset has) keeps the state of each partition
         there; partitions whose states are known are not read again.
+
+        ``over_partitions`` sees the label of each partition and the states that the members of
+        ``fold`` left of it; its result is ``partitions`` of what is returned.
         """
         check_columns(table, fold.columns)
         members = fold.folds if isinstance(fold, Product) else (fold,)
         states: StateStore | None = getattr(table, "states", None) if cache else None
         groups = tasks(table.partitions())
-        calls = [FoldTask(members, group, states, self.options, self.on_error) for group in groups]
-        merge = MergeTask(members)
+        over = over_partitions
+        calls = [
+            FoldTask(members, group, states, self.options, self.on_error, over) for group in groups
+        ]
+        merge = MergeTask(members, over)
         mark = self.mark()
         with Step(self.progress, label, sum(map(len, groups))) as progress:
             payload = self._runner.reduce(
-                calls, merge, FinishTask(members), lambda i: progress.advance(len(groups[i]))
+                calls, merge, FinishTask(members, over), lambda i: progress.advance(len(groups[i]))
             )
-        (result,) = self._received(payload)
+        result, partitions = self._received(payload)
         if not isinstance(fold, Product):
             (result,) = result
-        return Folded(result, mark.io, mark.skipped)
+        return Folded(result, mark.io, mark.skipped, partitions)
+
+    def states(self, table: Table, folds: Sequence[Fold[Any, Any]]) -> tuple[Any, ...]:
+        """The merged states of several Folds over a table, in this process: for those who go on
+        computing with them."""
+        return tuple(self.fold(table, Product(tuple(_Unfinished(fold) for fold in folds))).result)
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)

@@ -91,7 +91,15 @@ def update_all(fold: Fold[S, Any], batches: Iterable[pa.RecordBatch]) -> S:
     return state
 
 
-def merge_all(fold: Fold[S, Any], states: Sequence[S]) -> S:
+class Merging(Protocol[S]):
+    """What :func:`merge_all` needs of a Fold."""
+
+    def init(self) -> S: ...
+
+    def merge(self, left: S, right: S) -> S: ...
+
+
+def merge_all(fold: Merging[S], states: Sequence[S]) -> S:
     """Merge states in the order given, as a balanced tree, so that errors grow with its depth."""
     level = list(states)
     while len(level) > 1:
@@ -113,7 +121,14 @@ def fingerprint(fold: Fold[Any, Any]) -> str:
     True
     """
     kind = type(fold)
-    fields = {f.name: getattr(fold, f.name) for f in dataclasses.fields(fold)}  # type: ignore[arg-type]
+    fields = {f.name: _named(getattr(fold, f.name)) for f in dataclasses.fields(fold)}  # type: ignore[arg-type]
     empty = codec.encode(fold.init())
     text = codec.encode([kind.__module__, kind.__qualname__, fields, empty])
     return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _named(field: Any) -> Any:
+    """A field of a Fold as plain data: Folds in it by their fingerprints."""
+    if isinstance(field, tuple):
+        return tuple(_named(item) for item in field)
+    return fingerprint(field) if isinstance(field, Fold) else field

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from dsm_dask import codec, storage
 from dsm_dask.errors import AccessDenied, DsmError, PartitionFailed, StoreUnreachable
@@ -93,25 +93,44 @@ class MapTask:
         return Answer(tuple(results), moved(), tuple(skipped)).dump()
 
 
+class OverPartitions(Protocol):
+    """A fold over partitions: ``observe`` gives the state of one, from its label and the states
+    that some Folds left of it; ``init``, ``merge`` and ``finish`` are as those of a Fold."""
+
+    def init(self) -> Any: ...
+
+    def observe(self, label: str, states: Sequence[Any]) -> Any: ...
+
+    def merge(self, left: Any, right: Any) -> Any: ...
+
+    def finish(self, state: Any) -> Any: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class FoldTask:
-    """The merged state of a few partitions, as bytes."""
+    """The merged state of a few partitions, as bytes; and that of a fold over partitions, which
+    sees the states of each."""
 
     folds: tuple[Fold[Any, Any], ...]
     items: tuple[Partition, ...]
     cache: StateStore | None
     options: storage.Options
     on_error: OnError
+    over: OverPartitions | None = None
 
     def __call__(self) -> bytes:
         found: list[Any] = []
+        seen: list[Any] = []
         skipped: list[Skipped] = []
         with _worker(self.options) as moved:
             for partition in self.items:
                 with _failures(partition, self.on_error, skipped):
-                    found.append(fold_partition(self.folds, partition, self.cache))
-        state = merge_all(Product(self.folds), found)
-        return Answer((codec.encode(state),), moved(), tuple(skipped)).dump()
+                    states = fold_partition(self.folds, partition, self.cache)
+                    if self.over is not None:
+                        seen.append(self.over.observe(partition.label, states))
+                    found.append(states)
+        results = _merged(self.folds, self.over, found, seen)
+        return Answer(results, moved(), tuple(skipped)).dump()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,14 +138,14 @@ class MergeTask:
     """Merge the answers of neighbouring tasks, in their order."""
 
     folds: tuple[Fold[Any, Any], ...]
+    over: OverPartitions | None = None
 
     def __call__(self, *payloads: bytes) -> bytes:
         answers = [Answer.load(payload) for payload in payloads]
-        states = [codec.decode(answer.results[0]) for answer in answers]
-        state = codec.encode(merge_all(Product(self.folds), states))
+        states, seen = zip(*(map(codec.decode, answer.results) for answer in answers), strict=True)
         io = sum((answer.io for answer in answers), IO())
         skipped = tuple(one for answer in answers for one in answer.skipped)
-        return Answer((state,), io, skipped).dump()
+        return Answer(_merged(self.folds, self.over, states, seen), io, skipped).dump()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +153,28 @@ class FinishTask:
     """Turn the merged answer, or none at all, into the finished result."""
 
     folds: tuple[Fold[Any, Any], ...]
+    over: OverPartitions | None = None
 
     def __call__(self, *payloads: bytes) -> bytes:
-        product = Product(self.folds)
-        if not payloads:
-            return Answer((product.finish(product.init()),), IO()).dump()
-        (answer,) = (Answer.load(payload) for payload in payloads)
-        result = product.finish(codec.decode(answer.results[0]))
-        return dataclasses.replace(answer, results=(result,)).dump()
+        if payloads:
+            (answer,) = (Answer.load(payload) for payload in payloads)
+        else:
+            answer = Answer(_merged(self.folds, self.over, (), ()), IO())
+        state, seen = map(codec.decode, answer.results)
+        partitions = None if self.over is None else self.over.finish(seen)
+        results = (Product(self.folds).finish(state), partitions)
+        return dataclasses.replace(answer, results=results).dump()
+
+
+def _merged(
+    folds: tuple[Fold[Any, Any], ...],
+    over: OverPartitions | None,
+    states: Sequence[Any],
+    seen: Sequence[Any],
+) -> tuple[bytes, bytes]:
+    """Both states, as bytes."""
+    whole = None if over is None else merge_all(over, seen)
+    return codec.encode(merge_all(Product(folds), states)), codec.encode(whole)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+CLOSE = 0.7
+"""Correlations that are told."""
+
 
 def number(value: Any) -> str:
     """
@@ -70,7 +73,7 @@ def rendered(grid: Any, console: Any) -> str:
 
 
 def profile(found: dict[str, Any]) -> str:
-    """One line a column."""
+    """One line a column, and what stands out in the table as a whole."""
     rows = []
     for name, column in found["columns"].items():
         quantiles = column.get("quantiles") or {}
@@ -89,7 +92,45 @@ def profile(found: dict[str, Any]) -> str:
             ]
         )  # fmt: skip
     heads = ["column", "type", "nulls", "distinct", "min", "median or top", "max"]
-    return f"{found['rows']:,} rows\n" + table(heads, rows, "2 3")
+    whole = found.get("table") or {}
+    stored = f", {size(whole['bytes'])}" if whole.get("bytes") else ""
+    head = f"{found['rows']:,} rows{stored}"
+    return "\n".join([head, table(heads, rows, "2 3"), *_remarks(found, whole)])
+
+
+def _remarks(found: dict[str, Any], whole: dict[str, Any]) -> list[str]:
+    lines = []
+    if balance := whole.get("class_balance"):
+        classes = [f"{short(c['value'], 20)} {c['count']:,}" for c in balance["classes"][:5]]
+        more = len(balance["classes"]) - len(classes)
+        rest = f", {more:,} more" if more > 0 else ""
+        ratio = balance["imbalance"]
+        told = f"; largest over smallest: {ratio:,.3g}" if ratio else ""
+        lines.append(f"Classes of {short(balance['column'], 24)}: {', '.join(classes)}{rest}{told}")
+    strongest = (whole.get("correlation") or {}).get("strongest") or []
+    lines += [
+        f"Correlated: {_names(pair['columns'])} (r = {pair['r']:.3f})"
+        for pair in strongest[:3]
+        if abs(pair["r"]) >= CLOSE
+    ]
+    missing = whole.get("missing_together") or {}
+    always = missing.get("always") or []
+    lines += [f"Null in the same rows: {_names(names)}" for names in always[:3]]
+    outliers = whole.get("partition_outliers") or {}
+    for one in (outliers.get("found") or [])[:5]:
+        what = " ".join(short(part, 24) for part in (one["column"], one["statistic"]) if part)
+        figures = f"{short(one['value'], 24)}, typically {short(one['typical'], 24)}"
+        lines.append(f"Unlike the rest: {one['partition']}: {what} {figures}")
+    left_out = sum(
+        column.get("nested", {}).get("left_out", 0) for column in found["columns"].values()
+    )
+    if left_out:
+        lines.append(f"{left_out:,} nested fields are not shown.")
+    return lines
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(short(name, 24) for name in names[:6]) + (" …" if len(names) > 6 else "")
 
 
 def log(found: dict[str, Any]) -> str:

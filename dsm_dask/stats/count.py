@@ -20,6 +20,9 @@ class Counts:
     count: int = 0
     nulls: int = 0
     nan: int = 0
+    infinities: int = 0
+    zeros: int = 0
+    negatives: int = 0
 
     @property
     def values(self) -> int:

@@ -41,6 +41,8 @@ class MeanStd:
 
     mean: float | None = None
     std: float | None = None
+    skewness: float | None = None
+    kurtosis: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,36 @@ class QuantilesState:
     empty: pa.Array | None = None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranks:
+    """The distribution that a state tells of: at most 16,384 ``points`` in order (stored numbers:
+    int64, uint64 or float64), and for each the number of values up to it, ``ends``.
+
+    The true number of values below any number is at most ``error`` away from what these say;
+    ``count`` is that of all values."""
+
+    points: npt.NDArray[Any]
+    ends: npt.NDArray[np.float64]
+    count: int
+    error: float
+
+
+def ranks(state: QuantilesState) -> Ranks:
+    """The distribution of a column, to compare it with another.
+
+    >>> from dsm_dask.fold import update_all
+    >>> batch = pa.record_batch({"x": [3, 1, 2, 2]})
+    >>> found = ranks(update_all(Quantiles("x"), [batch]))
+    >>> found.points.tolist(), found.ends.tolist(), found.error
+    ([1, 2, 2, 3], [1.0, 2.0, 3.0, 4.0], 0.0)
+    """
+    count = sum(run.weight for run in state.runs)
+    if not count:
+        return Ranks(np.empty(0), np.empty(0), 0, 0.0)
+    points, ends = _cumulative(state.runs)
+    return Ranks(points, ends, count, sum(run.error for run in state.runs))
+
+
 @dataclasses.dataclass(frozen=True)
 class QuantileValues:
     """``values[i]`` is the quantile at ``probabilities[i]``; None each without any value.

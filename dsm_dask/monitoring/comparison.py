@@ -1,0 +1,291 @@
+"""Comparison: how far two tables lie apart, column by column."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from dsm_dask.distances.distance import Distance
+from dsm_dask.errors import UnknownColumn, UsageError, nearest
+from dsm_dask.monitoring import methods
+from dsm_dask.monitoring.measure import Measured, measure
+from dsm_dask.monitoring.verdict import Verdict, judge
+from dsm_dask.stats import values
+from dsm_dask.stats.sketches import Sketches
+
+SHARE = 0.0
+"""The share of columns that has to drift for the dataset to have drifted: any one, unless said
+otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnDrift:
+    """How far one column moved. ``score`` is how far past its threshold: 1 is at it."""
+
+    name: str
+    type: str
+    method: str | None
+    threshold: float | None
+    verdict: Verdict
+    measured: Measured
+
+    @property
+    def drift(self) -> bool:
+        return self.verdict.drift
+
+    @property
+    def score(self) -> float:
+        return self.verdict.score
+
+    @property
+    def distance(self) -> Distance | None:
+        """That of the method which judged the column; None when there was nothing to compare."""
+        return None if self.method is None else self.measured.distances[self.method]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe; see ``docs/drift.schema.json``."""
+        found, judged = self.measured, self.distance
+        distances = {**found.distances}
+        if found.missing is not None:
+            distances["missing"] = found.missing
+        return {
+            "type": self.type,
+            "kind": found.kind,
+            "drift": self.verdict.drift,
+            "certain": self.verdict.certain,
+            "method": self.method,
+            "distances": {name: d.value for name, d in distances.items()},
+            "errors": {name: d.error for name, d in distances.items()},
+            "p_values": {n: d.p_value for n, d in distances.items() if d.p_value is not None},
+            "threshold": self.threshold,
+            "p_value": None if judged is None else judged.p_value,
+            "adjusted_p_value": self.verdict.adjusted_p_value,
+            "score": self.verdict.score,
+            "chart": found.chart,
+            "bins": found.bins,
+            "nulls": dict(zip(("reference", "current"), found.nulls, strict=True)),
+            "new": list(found.new),
+            "vanished": list(found.vanished),
+            "note": found.note,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class TypeChange:
+    """A column whose type is another one; ``compared``: its values could be compared all the
+    same."""
+
+    column: str
+    reference: str
+    current: str
+    compared: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """``columns`` are those that both sides have, the one that moved farthest first; ``added``,
+    ``removed`` and ``changed`` tell of the schema. ``drifted``: the share of columns that drifted
+    is above zero, and at least ``share``."""
+
+    reference: str
+    current: str
+    rows: tuple[int, int]
+    columns: dict[str, ColumnDrift]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[TypeChange, ...] = ()
+    share: float = SHARE
+    importance: Any = None
+    io: Any = None
+    skipped: Any = None
+
+    @property
+    def share_drifted(self) -> float:
+        """Drifted columns as a share of those compared; 0 without any."""
+        drifted = sum(column.drift for column in self.columns.values())
+        return drifted / len(self.columns) if self.columns else 0.0
+
+    @property
+    def drifted(self) -> bool:
+        return 0 < self.share_drifted >= self.share
+
+    @property
+    def certain(self) -> bool:
+        """Whether no error of the summaries could change the verdict for the dataset."""
+        if not self.columns:
+            return True
+        sure = [c.drift for c in self.columns.values() if c.verdict.certain]
+        open_ = len(self.columns) - len(sure)
+        bounds = [count / len(self.columns) for count in (sum(sure), sum(sure) + open_)]
+        return all((0 < bound >= self.share) == self.drifted for bound in bounds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe; see ``docs/drift.schema.json``."""
+        shown: dict[str, Any] = {
+            "drifted": self.drifted,
+            "certain": self.certain,
+            "reference": self.reference,
+            "current": self.current,
+            "rows": {"reference": self.rows[0], "current": self.rows[1]},
+            "share_drifted": self.share_drifted,
+            "share": self.share,
+            "columns": {name: column.to_dict() for name, column in self.columns.items()},
+            "schema": {
+                "added": list(self.added),
+                "removed": list(self.removed),
+                "changed": [dataclasses.asdict(change) for change in self.changed],
+            },
+        }
+        if self.importance is not None:
+            shown["importance"] = self.importance.to_dict()
+        if self.io is not None:
+            shown["io"] = self.io.to_dict()
+        if self.skipped:
+            shown["skipped"] = [one.to_dict() for one in self.skipped]
+        return values.to_json(shown)  # type: ignore[no-any-return]
+
+    def to_arrow(self) -> pa.Table:
+        """One row a column, in order; distances and errors as maps."""
+        rows = []
+        for name, column in self.columns.items():
+            shown = column.to_dict()
+            row = {"column": name, **{key: shown[key] for key in _SCHEMA.names if key in shown}}
+            row.update({key: list(shown[key].items()) for key in ("distances", "errors")})
+            row.update({f"nulls_{side}": share for side, share in shown["nulls"].items()})
+            rows.append(row)
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+    def _repr_html_(self) -> str:
+        heads = ("column", "type", "drift", "method", "distance", "threshold", "score")
+        lines = ["".join(f"<th>{head}</th>" for head in heads)]
+        for name, c in self.columns.items():
+            verdict = ("drift" if c.drift else "") + ("" if c.verdict.certain else " (uncertain)")
+            distance = c.distance.value if c.distance else None
+            cells = (name, c.type, verdict, c.method, distance, c.threshold, c.score)
+            lines.append("".join(f"<td>{_cell(cell)}</td>" for cell in cells))
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        head = "Drifted" if self.drifted else "No drift"
+        caption = f"{head}: {self.share_drifted:.0%} of columns"
+        return f"<table><caption>{caption}</caption>{body}</table>"
+
+
+_SCHEMA = pa.schema(
+    {
+        "column": pa.string(),
+        "type": pa.string(),
+        "kind": pa.string(),
+        "drift": pa.bool_(),
+        "certain": pa.bool_(),
+        "score": pa.float64(),
+        "method": pa.string(),
+        "threshold": pa.float64(),
+        "p_value": pa.float64(),
+        "adjusted_p_value": pa.float64(),
+        "nulls_reference": pa.float64(),
+        "nulls_current": pa.float64(),
+        "distances": pa.map_(pa.string(), pa.float64()),
+        "errors": pa.map_(pa.string(), pa.float64()),
+        "note": pa.string(),
+    }
+)
+
+
+def compare(
+    reference: Sketches,
+    current: Sketches,
+    columns: Sequence[str] | None = None,
+    *,
+    method: str | None = None,
+    threshold: float | None = None,
+    share: float = SHARE,
+) -> Comparison:
+    """Compare two tables by their sketches; no row is read.
+
+    ``columns``: only these. ``method`` and its ``threshold`` judge the columns that have that
+    distance; the others keep the method that suits them (:mod:`dsm_dask.monitoring.methods`).
+
+    Raises UsageError for an unknown method or a threshold without one, and UnknownColumn for a
+    column that neither side has.
+    """
+    methods.check(method, threshold)
+    if not 0 <= share <= 1:
+        raise UsageError(f"{share} is no share of columns.", valid="It lies between 0 and 1.")
+    sides = reference, current
+    names = wanted([side.columns for side in sides], columns)
+    types = {n: tuple(_type(side, n) for side in sides) for n in names if _in_all(sides, n)}
+    measured: dict[str, Measured] = {}
+    changed = []
+    for name, (old, new) in types.items():
+        found = measure(reference.columns[name], current.columns[name], (old, new))
+        if old != new:
+            changed.append(TypeChange(name, str(old), str(new), found is not None))
+        if found is not None:
+            measured[name] = found
+    return Comparison(
+        reference=reference.uri,
+        current=current.uri,
+        rows=(reference.rows, current.rows),
+        columns=_ranked(measured, types, method, threshold),
+        added=tuple(n for n in names if n not in reference.columns),
+        removed=tuple(n for n in names if n not in current.columns),
+        changed=tuple(changed),
+        share=share,
+    )
+
+
+def wanted(sides: Sequence[Iterable[str]], columns: Sequence[str] | None) -> list[str]:
+    """The columns to look at, in order: those asked for, or all that either side has."""
+    known = dict.fromkeys(name for side in sides for name in side)
+    for name in columns or ():
+        if name not in known:
+            raise UnknownColumn(f"Neither side has a column {name!r}.", valid=nearest(name, known))
+    return list(dict.fromkeys(known if columns is None else columns))
+
+
+def _ranked(
+    measured: Mapping[str, Measured],
+    types: Mapping[str, tuple[pa.DataType, ...]],
+    method: str | None,
+    threshold: float | None,
+) -> dict[str, ColumnDrift]:
+    chosen: list[tuple[str, float, Distance] | None] = []
+    for found in measured.values():
+        if method in found.distances and method is not None:
+            limit = methods.THRESHOLDS[method] if threshold is None else threshold
+            chosen.append((method, limit, found.distances[method]))
+            continue
+        name = methods.choose(found.distances, fewest=found.fewest, preferred=found.preferred)
+        limit = methods.THRESHOLDS[name] if name else 0.0
+        chosen.append((name, limit, found.distances[name]) if name else None)
+    verdicts = judge(chosen, [found.missing for found in measured.values()])
+    made = [
+        ColumnDrift(
+            name=name,
+            type=str(types[name][1]),
+            method=one[0] if one else None,
+            threshold=one[1] if one else None,
+            verdict=verdict,
+            measured=found,
+        )
+        for (name, found), one, verdict in zip(measured.items(), chosen, verdicts, strict=True)
+    ]
+    return {column.name: column for column in sorted(made, key=lambda column: -column.score)}
+
+
+def _in_all(sides: Sequence[Sketches], name: str) -> bool:
+    return all(name in side.columns for side in sides)
+
+
+def _type(side: Sketches, name: str) -> pa.DataType:
+    return side.schema.field(name).type
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return html.escape(text if len(text) <= 60 else f"{text[:59]}…")
