@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dsm_dask.api import add_columns as add_columns
     from dsm_dask.api import append as append
     from dsm_dask.api import branch as branch
+    from dsm_dask.api import check as check
     from dsm_dask.api import create as create
     from dsm_dask.api import dedup as dedup
     from dsm_dask.api import diff as diff
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dsm_dask.api import drift_over as drift_over
     from dsm_dask.api import drop as drop
     from dsm_dask.api import gc as gc
+    from dsm_dask.api import infer_schema as infer_schema
     from dsm_dask.api import log as log
     from dsm_dask.api import open as open
     from dsm_dask.api import profile as profile
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
-    "add_columns", "append", "branch", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "log", "open", "profile", "profile_by", "restore", "run", "show",
+    "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
+    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by", "restore", "run", "show",
     "storage_options", "tag", "verify",
 )  # fmt: skip
 

@@ -30,6 +30,11 @@ from dsm_dask.monitoring import series as _series
 from dsm_dask.monitoring import slices as _slices
 from dsm_dask.stats import group_profiles as _group_profiles
 from dsm_dask.stats import profile as _profile
+from dsm_dask.validation import check as _check
+from dsm_dask.validation.findings import Checked
+from dsm_dask.validation.infer import Inferred
+from dsm_dask.validation.schema import Schema
+from dsm_dask.validation.schema_file import is_schema_file, load_schema
 
 
 @contextmanager
@@ -46,8 +51,8 @@ def storage_options(**options: Any) -> Iterator[None]:
 
 
 __all__ = [
-    "add_columns", "append", "branch", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "log", "open", "profile", "profile_by", "restore", "run", "show",
+    "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
+    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by", "restore", "run", "show",
     "storage_options", "tag", "verify",
 ]  # fmt: skip
 
@@ -128,6 +133,34 @@ def profile_by(
     with _engine(engine) as used:
         table = open_data(data, used.map)
         return _group_profiles.profile_by(table, by, columns, window, engine=used, **options)
+
+
+def check(
+    data: Any,
+    against: Any,
+    columns: Sequence[str] | None = None,
+    *,
+    examples: int = _check.EXAMPLES,
+    engine: Engine | None = None,
+) -> Checked:
+    """See :func:`dsm_dask.validation.check.check`; ``against`` is a schema or the path of one
+    (``.yaml``), sketches, saved or not, a dataset, a path or a Table."""
+    with _engine(engine) as used:
+        if is_schema_file(against):
+            against = load_schema(against)
+        if not isinstance(against, Schema):
+            against = _drift.open_side(against, used.map)
+        table = open_data(data, used.map)
+        return _check.check(table, against, columns, engine=used, examples=examples)
+
+
+def infer_schema(
+    data: Any, columns: Sequence[str] | None = None, *, engine: Engine | None = None
+) -> Inferred:
+    """See :func:`dsm_dask.validation.check.infer_schema`; ``.to_yaml()`` of what it gives is a
+    schema file."""
+    with _engine(engine) as used:
+        return _check.infer_schema(_drift.open_side(data, used.map), columns, engine=used)
 
 
 def dedup(

@@ -11,33 +11,39 @@ one state whatever the size of the data, and the numbers do not depend on who fi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from dsm_dask import storage
+from dsm_dask import codec, storage
 from dsm_dask.errors import (
     ClusterError,
     DsmError,
     MissingExtra,
     PartitionFailed,
+    StateVersion,
 )
 from dsm_dask.fold import Fold, Product
 from dsm_dask.progress import Progress, Silent, Step
-from dsm_dask.states import StateStore
+from dsm_dask.states import Kept, StateStore, aligned, keeping
 from dsm_dask.storage import IO
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
 from dsm_dask.task import (
     Answer,
     FinishTask,
     FoldTask,
+    LoadTask,
     MapTask,
     MergeTask,
     OnError,
     OverPartitions,
+    Scan,
     Skipped,
+    group_size,
     tasks,
 )
 
@@ -63,6 +69,20 @@ class Folded:
     io: IO
     skipped: tuple[Skipped, ...] = ()
     partitions: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """The calls over one aligned run of partitions, and how their answers are merged; the state of
+    the whole run is kept."""
+
+    calls: tuple[FoldTask | LoadTask, ...]
+    merge: MergeTask | None
+
+    def merging(self, count: int) -> MergeTask:
+        """What merges one of ``count`` neighbouring answers; the last one keeps the result."""
+        assert self.merge is not None, "a run that is kept needs no merging"
+        return self.merge if count <= FAN_IN else dataclasses.replace(self.merge, keep=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,27 +212,66 @@ class Engine:
         """
         check_columns(table, fold.columns)
         members = fold.folds if isinstance(fold, Product) else (fold,)
-        states: StateStore | None = getattr(table, "states", None) if cache else None
-        groups = tasks(table.partitions())
-        over = over_partitions
-        calls = [
-            FoldTask(members, group, states, self.options, self.on_error, over) for group in groups
-        ]
-        merge = MergeTask(members, over)
         mark = self.mark()
-        with Step(self.progress, label, sum(map(len, groups))) as progress:
-            payload = self._runner.reduce(
-                calls, merge, FinishTask(members, over), lambda i: progress.advance(len(groups[i]))
-            )
-        result, partitions = self._received(payload)
-        if not isinstance(fold, Product):
-            (result,) = result
+        finished = self._scanned(table, Scan(members, over_partitions), label, cache)
+        partitions = None if over_partitions is None else finished.pop()
+        result = tuple(finished) if isinstance(fold, Product) else finished[0]
         return Folded(result, mark.io, mark.skipped, partitions)
 
-    def states(self, table: Table, folds: Sequence[Fold[Any, Any]]) -> tuple[Any, ...]:
+    def states(
+        self, table: Table, folds: Sequence[Fold[Any, Any]], *, label: str = "Reading"
+    ) -> tuple[Any, ...]:
         """The merged states of several Folds over a table, in this process: for those who go on
-        computing with them."""
-        return tuple(self.fold(table, Product(tuple(_Unfinished(fold) for fold in folds))).result)
+        computing with them. From what :meth:`fold` kept beside a dataset, where it did."""
+        for fold in folds:
+            check_columns(table, fold.columns)
+        (encoded,) = self._scanned(table, Scan(tuple(folds)), label, unfinished=True)
+        return tuple(codec.decode(encoded))
+
+    def _scanned(
+        self, table: Table, scan: Scan, label: str, cache: bool = True, unfinished: bool = False
+    ) -> list[Any]:
+        partitions = table.partitions()
+        store: StateStore | None = getattr(table, "states", None) if cache else None
+        keep = keeping(store, scan.members, partitions) if store and partitions else None
+        finish = FinishTask(scan, self.options, unfinished=unfinished)
+        if keep is not None:
+            with contextlib.suppress(StateVersion):  # not kept
+                return self._received(finish(LoadTask(keep, self.options)()))
+        branches = self._branches(partitions, scan, store, keep)
+        if len(branches) > 1:
+            finish = dataclasses.replace(finish, keep=keep)
+        calls = [call for branch in branches for call in branch.calls]
+        with Step(self.progress, label, sum(len(call.items) for call in calls)) as progress:
+            return self._received(
+                self._runner.reduce(
+                    branches, finish, lambda i: progress.advance(len(calls[i].items))
+                )
+            )
+
+    def _branches(
+        self,
+        partitions: Sequence[Partition],
+        scan: Scan,
+        store: StateStore | None,
+        keep: Kept | None,
+    ) -> list[Branch]:
+        """The calls for each aligned run of partitions; one that loads it, when it is known."""
+        size = group_size(partitions)
+        runs = [partitions[run.start : run.stop] for run in aligned(len(partitions))]
+        found = []
+        for run in runs:
+            kept = keeping(store, scan.members, run) if store and len(runs) > 1 else keep
+            if kept is not None and kept.load() is not None:
+                found.append(Branch((LoadTask(kept, self.options, tuple(run)),), None))
+                continue
+            groups = [tuple(run[i : i + size]) for i in range(0, len(run), size)]
+            own = kept if len(groups) == 1 else None
+            calls = [
+                FoldTask(scan, group, store, self.options, self.on_error, own) for group in groups
+            ]
+            found.append(Branch(tuple(calls), MergeTask(scan, self.options, kept)))
+        return found
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)
@@ -243,16 +302,19 @@ class _Inline:
             done(index)
 
     def reduce(
-        self,
-        calls: Sequence[Callable[[], bytes]],
-        merge: MergeTask,
-        finish: FinishTask,
-        done: Callable[[int], None],
+        self, branches: Sequence[Branch], finish: FinishTask, done: Callable[[int], None]
     ) -> bytes:
-        level = list(self.run(calls, done))
-        while len(level) > 1:
-            level = [merge(*level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
-        return finish(*level)
+        calls = [call for branch in branches for call in branch.calls]
+        payloads = self.run(calls, done)
+        tops = []
+        for branch in branches:
+            level = [next(payloads) for _ in branch.calls]
+            while len(level) > 1:
+                merge = branch.merging(len(level))
+                level = [merge(*level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+            tops += level
+        deque(payloads, 0)
+        return finish(*tops)
 
 
 class _Cluster:
@@ -315,39 +377,50 @@ class _Cluster:
                 following += 1
 
     def reduce(
-        self,
-        calls: Sequence[Callable[[], bytes]],
-        merge: MergeTask,
-        finish: FinishTask,
-        done: Callable[[int], None],
+        self, branches: Sequence[Branch], finish: FinishTask, done: Callable[[int], None]
     ) -> bytes:
         """One payload: states are merged on workers, neighbours first, as they become ready."""
-        level: dict[int, Any] = {}
-        merged: dict[int, Any] = {}
+        calls = [call for branch in branches for call in branch.calls]
+        places = [(b, i) for b, branch in enumerate(branches) for i in range(len(branch.calls))]
+        ready: list[dict[int, Any]] = [{} for _ in branches]
+        merged: list[dict[int, Any]] = [{} for _ in branches]
         for index, future in self._window(calls, done):
-            level[index] = future
-            self._merge_ready(level, merged, index // FAN_IN, len(calls), merge)
-        while len(merged) > 1:
-            level, merged, count = merged, {}, len(merged)
-            for group in range(-(-count // FAN_IN)):
-                self._merge_ready(level, merged, group, count, merge)
-        if not merged:
+            number, place = places[index]
+            ready[number][place] = future
+            branch = branches[number]
+            self._merge_ready(ready[number], merged[number], place // FAN_IN, branch)
+        tops = [self._top(branch, nodes) for branch, nodes in zip(branches, merged, strict=True)]
+        if not tops:
             return finish()
-        last = self._client.submit(finish, merged[0], pure=False)
+        last = self._client.submit(finish, *tops, pure=False)
         return self._result(last, finish)
+
+    def _top(self, branch: Branch, nodes: dict[int, Any]) -> Any:
+        while len(nodes) > 1:
+            level, nodes = nodes, {}
+            count = len(level)
+            for group in range(-(-count // FAN_IN)):
+                self._merge_ready(level, nodes, group, branch, count)
+        return nodes[0]
 
     def _merge_ready(
         self,
         level: dict[int, Any],
         merged: dict[int, Any],
         group: int,
-        count: int,
-        merge: MergeTask,
+        branch: Branch,
+        count: int | None = None,
     ) -> None:
-        members = range(group * FAN_IN, min((group + 1) * FAN_IN, count))
-        if all(member in level for member in members):
-            inputs = [level.pop(member) for member in members]
-            merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
+        total = len(branch.calls) if count is None else count
+        members = range(group * FAN_IN, min((group + 1) * FAN_IN, total))
+        if not all(member in level for member in members):
+            return
+        inputs = [level.pop(member) for member in members]
+        if total == 1:
+            merged[group] = inputs[0]
+            return
+        merge = branch.merging(total)
+        merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
 
     def _result(self, future: Any, call: Any) -> bytes:
         from distributed import wait

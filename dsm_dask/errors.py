@@ -205,6 +205,16 @@ class JobSpecError(DsmError):
     code = "job-spec"
 
 
+class SchemaFileError(DsmError):
+    """A schema file, as ``dsm check --against`` takes it, is not valid. The message gives the path
+    and the line of the key inside the YAML.
+
+    ``dsm check DATA --infer FILE.yaml`` writes one to start from; the keys are explained at its
+    beginning."""
+
+    code = "schema-file"
+
+
 class StateVersion(DsmError):
     """A stored state was written by a version of dsm_dask whose format this one does not read.
 

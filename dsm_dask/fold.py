@@ -79,8 +79,19 @@ class Product:
     def merge(self, left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(f.merge(a, b) for f, a, b in zip(self.folds, left, right, strict=True))
 
+    def seal(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The states as they are kept: a Fold may have a ``seal`` that makes one smaller once all
+        rows of a partition are in it."""
+        return tuple(sealed(f, s) for f, s in zip(self.folds, state, strict=True))
+
     def finish(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(f.finish(s) for f, s in zip(self.folds, state, strict=True))
+
+
+def sealed(fold: Fold[S, Any], state: S) -> S:
+    """What ``fold.seal`` makes of a state, where there is such a thing."""
+    seal = getattr(fold, "seal", None)
+    return state if seal is None else seal(state)
 
 
 def update_all(fold: Fold[S, Any], batches: Iterable[pa.RecordBatch]) -> S:

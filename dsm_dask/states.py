@@ -3,6 +3,10 @@
 One object holds the states that one scan of one partition left, each named by the fingerprint of
 its Fold. Asking for other columns later adds another object, so nothing is computed twice and
 nothing is rewritten. Losing any of it loses only time.
+
+Merged states of runs of partitions are kept alike. Runs are aligned: n partitions are cut into
+runs as long as the powers of two that n is the sum of, longest first. So after an append the long
+runs are those of before, and how states are merged depends on the partitions alone.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from dsm_dask import codec, storage
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
@@ -29,12 +36,61 @@ class StateStore:
         found: dict[str, Any] = {}
         for item in storage.listing(storage.join(self.uri, partition)):
             with contextlib.suppress(StateVersion, NotFound):
-                found.update(codec.decode(storage.read(item.uri)))
+                found.update(codec.decode(_unpacked(storage.read(item.uri))))
         return found
 
     def save(self, partition: str, states: dict[str, Any]) -> None:
-        name = hashlib.blake2b("".join(sorted(states)).encode(), digest_size=16).hexdigest()
-        storage.write(storage.join(self.uri, partition, name + ".dsm"), codec.encode(states))
+        place = storage.join(self.uri, partition, _digest(sorted(states)) + ".dsm")
+        with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
+            storage.write(place, _packed(codec.encode(states)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Where the merged states of some partitions are kept: one name for each member of a scan."""
+
+    store: StateStore
+    run: str
+    names: tuple[str, ...]
+
+    def load(self) -> tuple[Any, ...] | None:
+        """The states, or None when not all of them are known."""
+        known = self.store.load(self.run)
+        if any(name not in known for name in self.names):
+            return None
+        return tuple(known[name] for name in self.names)
+
+    def save(self, states: Sequence[Any]) -> None:
+        self.store.save(self.run, dict(zip(self.names, states, strict=True)))
+
+
+def keeping(store: StateStore, members: Sequence[Any], partitions: Sequence[Partition]) -> Kept:
+    """Where the merged states of ``partitions`` are kept. A member without columns of its own (a
+    fold over partitions) goes by what all others read."""
+    every = tuple(dict.fromkeys(c for m in members for c in getattr(m, "columns", ())))
+    read = [tuple(getattr(member, "columns", every)) for member in members]
+    values = {
+        columns: _digest(partition.values_fingerprint(columns) for partition in partitions)
+        for columns in set(read)
+    }
+    names = [
+        f"{fingerprint(m)}-{values[columns]}" for m, columns in zip(members, read, strict=True)
+    ]
+    return Kept(store, "merged-" + _digest(p.fingerprint for p in partitions), tuple(names))
+
+
+def aligned(count: int) -> list[range]:
+    """Runs of 2^k, largest first, that make up ``count``.
+
+    >>> aligned(13)
+    [range(0, 8), range(8, 12), range(12, 13)]
+    """
+    found, start = [], 0
+    for power in reversed(range(count.bit_length())):
+        if count >> power & 1:
+            found.append(range(start, start + (1 << power)))
+            start += 1 << power
+    return found
 
 
 def fold_partition(
@@ -46,10 +102,31 @@ def fold_partition(
     missing = [(name, fold) for name, fold in zip(names, folds, strict=True) if name not in known]
     if missing:
         product = Product(tuple(fold for _, fold in missing))
-        states = update_all(product, partition.read(product.columns))
+        states = product.seal(update_all(product, partition.read(product.columns)))
         fresh = {name: state for (name, _), state in zip(missing, states, strict=True)}
         if cache is not None:
-            with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
-                cache.save(partition.fingerprint, fresh)
+            cache.save(partition.fingerprint, fresh)
         known.update(fresh)
     return tuple(known[name] for name in names)
+
+
+_MAGIC = b"dsmz"
+
+
+def _packed(data: bytes) -> bytes:
+    size = len(data).to_bytes(8, "little")
+    return _MAGIC + size + bytes(pa.compress(data, codec="zstd", asbytes=True))
+
+
+def _unpacked(data: bytes) -> bytes:
+    if data[:4] != _MAGIC or len(data) < 12:
+        raise StateVersion("This is not a file of states of this version of dsm_dask.")
+    size = int.from_bytes(data[4:12], "little")
+    try:
+        return bytes(pa.decompress(data[12:], size, codec="zstd", asbytes=True))
+    except (OSError, MemoryError, OverflowError) as error:
+        raise StateVersion(f"The states cannot be unpacked: {error}.") from error
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=16).hexdigest()

@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from dsm_dask import codec, storage
-from dsm_dask.errors import AccessDenied, DsmError, PartitionFailed, StoreUnreachable
-from dsm_dask.fold import Fold, Product, merge_all
-from dsm_dask.states import StateStore, fold_partition
+from dsm_dask.errors import (
+    AccessDenied,
+    DsmError,
+    PartitionFailed,
+    StateVersion,
+    StoreUnreachable,
+)
+from dsm_dask.fold import Fold, merge_all
+from dsm_dask.states import Kept, StateStore, fold_partition
 from dsm_dask.storage import IO
 from dsm_dask.table import Partition
 
 OnError = Literal["fail", "skip"]
 
 TASK_BYTES = 32 << 20
-"""A task takes neighbouring partitions up to this many stored bytes."""
+"""A task takes neighbouring partitions of about this many stored bytes, at most."""
 
 TASK_PARTITIONS = 64
 """... and up to this many."""
@@ -39,23 +45,21 @@ class Skipped:
 
 
 def tasks(partitions: Sequence[Partition]) -> list[tuple[Partition, ...]]:
-    """Neighbouring partitions in groups of about a second's work each.
-
-    The grouping depends on the table alone, never on the cluster, and so does the shape of the
-    tree in which states are merged.
+    """Neighbouring partitions in groups of about a second's work each: 2^k of them, k the same for
+    all, so that states are merged as one binary tree however large the groups are.
     """
+    size = group_size(partitions)
+    return [tuple(partitions[i : i + size]) for i in range(0, len(partitions), size)]
+
+
+def group_size(partitions: Sequence[Partition]) -> int:
+    """How many partitions a task takes. Depends on the table alone, never on the cluster."""
     total = sum(partition.size for partition in partitions)
-    limit = min(TASK_BYTES, max(1, total // LEAST_TASKS))
-    groups: list[list[Partition]] = []
-    filled = 0
-    for partition in partitions:
-        full = not groups or filled + partition.size > limit or len(groups[-1]) >= TASK_PARTITIONS
-        if full:
-            groups.append([])
-            filled = 0
-        groups[-1].append(partition)
-        filled += partition.size
-    return [tuple(group) for group in groups]
+    limit = min(TASK_BYTES, total // LEAST_TASKS)
+    size = 1
+    while 2 * size <= TASK_PARTITIONS and 2 * size * total <= limit * len(partitions):
+        size *= 2
+    return size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,74 +111,111 @@ class OverPartitions(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class FoldTask:
-    """The merged state of a few partitions, as bytes; and that of a fold over partitions, which
-    sees the states of each."""
+class Scan:
+    """What is computed in one scan: Folds over rows, and perhaps one over partitions, which sees
+    the states of each."""
 
     folds: tuple[Fold[Any, Any], ...]
+    over: OverPartitions | None = None
+
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """All that have a state."""
+        return self.folds if self.over is None else (*self.folds, self.over)
+
+    def observed(self, label: str, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The states of one partition, that of the fold over partitions included."""
+        return states if self.over is None else (*states, self.over.observe(label, states))
+
+    def merged(self, states: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+        """One state for each member."""
+        return tuple(
+            merge_all(member, [one[i] for one in states]) for i, member in enumerate(self.members)
+        )
+
+    def finished(self, states: Sequence[Any]) -> tuple[Any, ...]:
+        """One result for each member."""
+        return tuple(m.finish(s) for m, s in zip(self.members, states, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldTask:
+    """The merged states of a few partitions, as bytes."""
+
+    scan: Scan
     items: tuple[Partition, ...]
     cache: StateStore | None
     options: storage.Options
     on_error: OnError
-    over: OverPartitions | None = None
+    keep: Kept | None = None
 
     def __call__(self) -> bytes:
         found: list[Any] = []
-        seen: list[Any] = []
         skipped: list[Skipped] = []
         with _worker(self.options) as moved:
             for partition in self.items:
                 with _failures(partition, self.on_error, skipped):
-                    states = fold_partition(self.folds, partition, self.cache)
-                    if self.over is not None:
-                        seen.append(self.over.observe(partition.label, states))
-                    found.append(states)
-        results = _merged(self.folds, self.over, found, seen)
-        return Answer(results, moved(), tuple(skipped)).dump()
+                    states = fold_partition(self.scan.folds, partition, self.cache)
+                    found.append(self.scan.observed(partition.label, states))
+            merged = _kept(self.scan.merged(found), None if skipped else self.keep)
+        return Answer((codec.encode(merged),), moved(), tuple(skipped)).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadTask:
+    """The states of a run of partitions that were kept, as bytes."""
+
+    keep: Kept
+    options: storage.Options
+    items: tuple[Partition, ...] = ()
+
+    def __call__(self) -> bytes:
+        with _worker(self.options) as moved:
+            states = self.keep.load()
+        if states is None:
+            raise StateVersion("Kept states went away while they were used: run again.")
+        return Answer((codec.encode(states),), moved()).dump()
 
 
 @dataclasses.dataclass(frozen=True)
 class MergeTask:
     """Merge the answers of neighbouring tasks, in their order."""
 
-    folds: tuple[Fold[Any, Any], ...]
-    over: OverPartitions | None = None
+    scan: Scan
+    options: storage.Options
+    keep: Kept | None = None
 
     def __call__(self, *payloads: bytes) -> bytes:
+        answer, merged = self._joined(payloads)
+        return dataclasses.replace(answer, results=(codec.encode(merged),)).dump()
+
+    def _joined(self, payloads: Sequence[bytes]) -> tuple[Answer, tuple[Any, ...]]:
         answers = [Answer.load(payload) for payload in payloads]
-        states, seen = zip(*(map(codec.decode, answer.results) for answer in answers), strict=True)
-        io = sum((answer.io for answer in answers), IO())
         skipped = tuple(one for answer in answers for one in answer.skipped)
-        return Answer(_merged(self.folds, self.over, states, seen), io, skipped).dump()
+        with _worker(self.options) as moved:
+            states = [codec.decode(answer.results[0]) for answer in answers]
+            merged = _kept(self.scan.merged(states), None if skipped else self.keep)
+        io = sum((answer.io for answer in answers), moved())
+        return Answer((), io, skipped), merged
 
 
 @dataclasses.dataclass(frozen=True)
-class FinishTask:
-    """Turn the merged answer, or none at all, into the finished result."""
+class FinishTask(MergeTask):
+    """Merge the last answers and turn them into finished results; or, for those who go on computing
+    with it, leave the state as it is."""
 
-    folds: tuple[Fold[Any, Any], ...]
-    over: OverPartitions | None = None
+    unfinished: bool = False
 
     def __call__(self, *payloads: bytes) -> bytes:
-        if payloads:
-            (answer,) = (Answer.load(payload) for payload in payloads)
-        else:
-            answer = Answer(_merged(self.folds, self.over, (), ()), IO())
-        state, seen = map(codec.decode, answer.results)
-        partitions = None if self.over is None else self.over.finish(seen)
-        results = (Product(self.folds).finish(state), partitions)
+        answer, states = self._joined(payloads)
+        results = (codec.encode(states),) if self.unfinished else self.scan.finished(states)
         return dataclasses.replace(answer, results=results).dump()
 
 
-def _merged(
-    folds: tuple[Fold[Any, Any], ...],
-    over: OverPartitions | None,
-    states: Sequence[Any],
-    seen: Sequence[Any],
-) -> tuple[bytes, bytes]:
-    """Both states, as bytes."""
-    whole = None if over is None else merge_all(over, seen)
-    return codec.encode(merge_all(Product(folds), states)), codec.encode(whole)
+def _kept(states: tuple[Any, ...], keep: Kept | None) -> tuple[Any, ...]:
+    if keep is not None:
+        keep.save(states)
+    return states
 
 
 @contextlib.contextmanager

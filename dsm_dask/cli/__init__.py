@@ -14,6 +14,7 @@ VERBS = {
     "create": "Make a dataset from Parquet files, linked where they lie.",
     "append": "Add the files that are not in the dataset yet.",
     "profile": "Statistics of every column, in one scan.",
+    "check": "Hold data to a schema, or to other data.",
     "drift": "How far the columns of two tables lie apart.",
     "dedup": "Find duplicate rows, and drop all but the first.",
     "drop": "Drop the rows for which a condition holds.",

@@ -138,7 +138,7 @@ def remarks(made: Sequence[Card], profile: Mapping[str, Any]) -> list[Remark]:
 def _card(name: str, column: Column, old: Column | None, state: str) -> Card:
     dtype = str(column.get("type", ""))
     kind = kind_of(dtype)
-    show = _shower(kind)
+    show = shower(kind)
     top = _top(column, show) if kind in {"text", "boolean", "other"} else ()
     chart = _histogram_chart(column, old, dtype) if kind in {"number", "moment"} else {}
     return Card(
@@ -155,7 +155,8 @@ def _card(name: str, column: Column, old: Column | None, state: str) -> Card:
     )
 
 
-def _shower(kind: str) -> Callable[[Any], str]:
+def shower(kind: str) -> Callable[[Any], str]:
+    """What writes a value of some kind of column."""
     return {"number": text.number, "moment": text.moment}.get(kind, text.visible)
 
 
@@ -306,8 +307,8 @@ def _histogram_chart(column: Column, old: Column | None, dtype: str) -> dict[str
     if not bins:
         return {}
     quantiles = column.get("quantiles") or {}
-    box = [_position(quantiles.get(key), dtype) for key in _BOX]
-    chart = {**bins, "unit": _unit(dtype)}
+    box = [position(quantiles.get(key), dtype) for key in _BOX]
+    chart = {**bins, "unit": unit(dtype)}
     if all(place is not None for place in box):
         chart["box"] = box
     earlier = _bins(old, dtype) if old else {}
@@ -321,13 +322,14 @@ def _bins(column: Column, dtype: str) -> dict[str, Any]:
     edges, counts = found.get("edges") or [], found.get("counts") or []
     if not counts or len(edges) != len(counts) + 1:
         return {}
-    low, high = _position(edges[0], dtype), _position(edges[-1], dtype)
+    low, high = position(edges[0], dtype), position(edges[-1], dtype)
     if low is None or high is None or not low < high:
         return {}
     return {"low": low, "high": high, "counts": counts}
 
 
-def _unit(dtype: str) -> str:
+def unit(dtype: str) -> str:
+    """How places on the axis of a column are written; see :func:`position`."""
     inner = dtype.removeprefix("dictionary<values=")
     for start, unit in (("date", "date"), ("timestamp", "moment"), ("time", "clock")):
         if inner.startswith(start):
@@ -337,7 +339,7 @@ def _unit(dtype: str) -> str:
     return "whole" if inner.startswith(("int", "uint")) else "number"
 
 
-def _position(value: Any, dtype: str) -> float | None:
+def position(value: Any, dtype: str) -> float | None:
     """Where a value lies on the axis of a chart: a number, or seconds since the origin."""
     if value is None or isinstance(value, bool):
         return None

@@ -7,13 +7,15 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask import arrays, codec
+from dsm_dask import codec
+from dsm_dask.stats import column as columns
 
 
-@codec.state("stats.count", 1)
+@codec.state("stats.count", 2)
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """``count``: all rows, nulls included; ``nulls``: null rows; ``nan``: rows holding NaN.
+    """``count``: all rows, nulls included; ``nulls``: null rows; ``nan``: rows holding NaN. Of
+    numbers also how many are infinite, zero (of either sign), and below zero (minus infinity, too).
 
     State and result of :class:`Count`."""
 
@@ -32,11 +34,12 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """How many rows a column of any type has, how many are null, and how many are NaN. Exact.
+    """How many rows a column of any type has, how many are null, NaN, infinite, zero, negative.
+    Exact.
 
     >>> from dsm_dask.fold import run
     >>> run(Count("x"), [pa.record_batch({"x": [1.5, None, float("nan")]})])
-    Counts(count=3, nulls=1, nan=1)
+    Counts(count=3, nulls=1, nan=1, infinities=0, zeros=0, negatives=0)
     """
 
     column: str
@@ -53,26 +56,35 @@ class Count:
         return Counts()
 
     def update(self, state: Counts, batch: pa.RecordBatch) -> Counts:
-        array = batch.column(self.column)
-        if pa.types.is_dictionary(array.type) and not array.dictionary.null_count:
-            nulls, nan = array.null_count, 0
-            if pa.types.is_floating(array.type.value_type):
-                nan = _nan(arrays.plain(array))
-        else:
-            array = arrays.plain(array)
-            nulls, nan = array.null_count, _nan(array)
-        return self.merge(state, Counts(len(array), nulls, nan))
+        column = columns.of(batch, self.column)
+        rows, kind = len(column.stored), column.kind
+        if kind not in {"integer", "float", "decimal"}:
+            return self.merge(state, Counts(rows, _nulls(column)))
+        numbers, nulls = column.numbers, column.plain.null_count
+        nan = rows - nulls - len(numbers)
+        signed = numbers.dtype.kind != "u"
+        return self.merge(
+            state,
+            Counts(
+                count=rows,
+                nulls=nulls,
+                nan=nan,
+                infinities=int(np.count_nonzero(np.isinf(numbers))) if kind == "float" else 0,
+                zeros=len(numbers) - int(np.count_nonzero(numbers)),
+                negatives=int(np.count_nonzero(numbers < 0)) if signed else 0,
+            ),
+        )
 
     def merge(self, left: Counts, right: Counts) -> Counts:
-        return Counts(left.count + right.count, left.nulls + right.nulls, left.nan + right.nan)
+        pairs = zip(dataclasses.astuple(left), dataclasses.astuple(right), strict=True)
+        return Counts(*(a + b for a, b in pairs))
 
     def finish(self, state: Counts) -> Counts:
         return state
 
 
-def _nan(array: pa.Array) -> int:
-    if not pa.types.is_floating(array.type):
-        return 0
-    missing = np.isnan(arrays.fixed_width(array))
-    valid = arrays.validity(array)
-    return int(np.count_nonzero(missing if valid is None else missing & valid))
+def _nulls(column: columns.Column) -> int:
+    array = column.stored
+    if pa.types.is_dictionary(array.type) and not array.dictionary.null_count:
+        return int(array.null_count)
+    return int(column.plain.null_count)

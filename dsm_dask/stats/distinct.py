@@ -6,21 +6,26 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import arrays, codec
-from dsm_dask.hashing import U64, hash_rows
+from dsm_dask.hashing import U64
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 K = 4096
+BITS = 16
 
 
-@codec.state("stats.distinct", 1)
+@codec.state("stats.distinct", 2)
 @dataclasses.dataclass(frozen=True, eq=False)
 class DistinctState:
-    """The smallest :data:`K` distinct 64-bit hashes seen, sorted."""
+    """The distinct 64-bit hashes seen, sorted, while they are at most :data:`K`; above that,
+    ``registers``: 2^16 bytes, each the largest rank of the hashes that fall to it."""
 
     hashes: U64
+    registers: npt.NDArray[np.uint8] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +41,11 @@ class DistinctCount:
 class Distinct:
     """Number of distinct values of any type, nested ones included; nulls and NaN do not count.
 
-    Bottom-k sketch: of the hashes of all values (:func:`dsm_dask.hashing.hash_rows`), taken as
-    numbers in (0, 1), it keeps the k = 4,096 smallest, and estimates (k - 1) / (the k-th smallest)
-    (Bar-Yossef et al., "Counting distinct elements in a data stream", RANDOM 2002; Beyer et al.,
-    "On synopses for distinct-value estimation", SIGMOD 2007). Unbiased, with a relative standard
-    error of 1/sqrt(k - 2) = 1.6 %; exact below 4,096. The state does not depend on how the data
-    was cut. At most 32 KB of state.
+    Exact up to 4,096; above that HyperLogLog with 2^16 registers of 64-bit hashes (Flajolet et al.,
+    "HyperLogLog: the analysis of a near-optimal cardinality estimation algorithm", AofA 2007) and
+    the estimator of Ertl ("New cardinality estimation algorithms for HyperLogLog sketches", 2017),
+    which needs no correction for any range. Relative standard error 1.04 / sqrt(2^16) = 0.41 %. The
+    state is the same bytes however the data was cut. At most 64 KB of state.
 
     >>> from dsm_dask.fold import run
     >>> run(Distinct("x"), [pa.record_batch({"x": ["a", "b", None, "a"]})])
@@ -62,37 +66,81 @@ class Distinct:
         return DistinctState(np.empty(0, np.uint64))
 
     def update(self, state: DistinctState, batch: pa.RecordBatch) -> DistinctState:
-        array = batch.column(self.column)
-        if pa.types.is_dictionary(array.type):
-            array = array.unique()
-        array = values.without_missing(arrays.plain(array))
-        if not len(array):
+        hashes = columns.of(batch, self.column).hashes
+        if not len(hashes):
             return state
-        hashes = hash_rows([array])[:, 0]
-        if len(state.hashes) == K:
-            hashes = hashes[hashes < state.hashes[-1]]
-        return _smallest(state.hashes, hashes)
+        if state.registers is not None:
+            return DistinctState(state.hashes, _registered(state.registers.copy(), hashes))
+        return _joined(state.hashes, hashes)
 
     def merge(self, left: DistinctState, right: DistinctState) -> DistinctState:
-        return _smallest(left.hashes, right.hashes)
+        if left.registers is None and right.registers is None:
+            return _joined(left.hashes, right.hashes)
+        if left.registers is None or right.registers is None:
+            few, many = (left, right) if left.registers is None else (right, left)
+            assert many.registers is not None
+            return DistinctState(many.hashes, _registered(many.registers.copy(), few.hashes))
+        return DistinctState(left.hashes, np.maximum(left.registers, right.registers))
 
     def finish(self, state: DistinctState) -> DistinctCount:
-        size = len(state.hashes)
-        if size < K:
-            return DistinctCount(size, exact=True, error=0.0)
-        largest = (int(state.hashes[-1]) + 1) / 2**64
-        return DistinctCount(round((K - 1) / largest), exact=False, error=1 / math.sqrt(K - 2))
+        if state.registers is None:
+            return DistinctCount(len(state.hashes), exact=True, error=0.0)
+        error = 1.04 / math.sqrt(1 << BITS)
+        return DistinctCount(round(_estimate(state.registers)), exact=False, error=error)
 
 
-def _smallest(left: U64, right: U64) -> DistinctState:
-    if len(right) > 8 * K:
-        # most of a long column is far above the k-th smallest: spare it the sort
-        right = _below(np.unique(right[: 4 * K]), right)
-    return DistinctState(np.unique(np.concatenate([left, right]))[:K])
+def _joined(left: U64, right: U64) -> DistinctState:
+    empty = np.empty(0, np.uint64)
+    if len(right) > 8 * K and len(np.unique(right[: 2 * K])) > K:  # spare it the sort
+        return DistinctState(empty, _registered(_registered(_none(), left), right))
+    both = np.unique(np.concatenate([left, right]))
+    if len(both) <= K:
+        return DistinctState(both)
+    return DistinctState(empty, _registered(_none(), both))
 
 
-def _below(sample: U64, hashes: U64) -> U64:
-    return hashes[hashes <= sample[K - 1]] if len(sample) >= K else hashes
+def _none() -> npt.NDArray[np.uint8]:
+    return np.zeros(1 << BITS, np.uint8)
+
+
+def _registered(registers: npt.NDArray[np.uint8], hashes: U64) -> npt.NDArray[np.uint8]:
+    from dsm_dask.stats import kernels
+
+    kernels.register(registers, hashes, BITS)
+    return registers
+
+
+def _estimate(registers: npt.NDArray[np.uint8]) -> float:
+    """Ertl's improved raw estimator (algorithm 6 of his paper)."""
+    size, top = 1 << BITS, 64 - BITS
+    counts = np.bincount(registers, minlength=top + 2).tolist()
+    total = size * _tau(1 - counts[top + 1] / size)
+    for rank in range(top, 0, -1):
+        total = 0.5 * (total + counts[rank])
+    total += size * _sigma(counts[0] / size)
+    return size * size / (2 * math.log(2) * total) if total else math.inf
+
+
+def _sigma(x: float) -> float:
+    if x == 1:
+        return math.inf
+    found, power, before = x, 1.0, -1.0
+    while found != before:
+        x *= x
+        before, found = found, found + x * power
+        power += power
+    return found
+
+
+def _tau(x: float) -> float:
+    if x in (0, 1):
+        return 0.0
+    found, power, before = 1 - x, 1.0, -1.0
+    while found != before:
+        x = math.sqrt(x)
+        power *= 0.5
+        before, found = found, found - (1 - x) ** 2 * power
+    return found / 3
 
 
 def _hashable(dtype: pa.DataType) -> bool:

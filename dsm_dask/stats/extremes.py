@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsm_dask import arrays, codec
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 LIMIT = 256
@@ -68,7 +69,7 @@ class Extremes:
         return ExtremesState()
 
     def update(self, state: ExtremesState, batch: pa.RecordBatch) -> ExtremesState:
-        bounds = _bounds(values.column(batch, self.column))
+        bounds = _batch_bounds(columns.of(batch, self.column))
         if bounds is None:
             return state
         bounds, (low_cut, high_cut) = _cut(bounds)
@@ -90,6 +91,21 @@ class Extremes:
             return MinMax()
         low, high = (values.to_python(state.bounds[i]) for i in range(2))
         return MinMax(low, high, state.low_cut, state.high_cut)
+
+
+def _batch_bounds(column: columns.Column) -> pa.Array | None:
+    array = column.plain
+    if column.kind in {"integer", "float", "temporal"}:
+        numbers = column.ordered
+        if not len(numbers):
+            return None
+        kind = f"float{array.type.bit_width}" if column.kind == "float" else None
+        kind = kind or (
+            str(array.type) if column.kind == "integer" else f"int{array.type.bit_width}"
+        )
+        return values.from_numpy(numbers[[0, -1]].astype(kind), array.type)
+    counted = column.value_counts if column.kind == "string" else None
+    return _bounds(array if counted is None else counted[0])
 
 
 def _bounds(array: pa.Array) -> pa.Array | None:

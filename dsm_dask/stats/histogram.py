@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import codec
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 BINS = 128
@@ -75,11 +76,11 @@ class Histogram:
         return HistogramState()
 
     def update(self, state: HistogramState, batch: pa.RecordBatch) -> HistogramState:
-        array = values.column(batch, self.column)
-        numbers = values.present(array)
+        column = columns.of(batch, self.column)
+        numbers = column.ordered
         count = _count_floats if numbers.dtype.kind == "f" else _count_integers
         counted = count(numbers) if len(numbers) else HistogramState()
-        return self.merge(state, dataclasses.replace(counted, empty=array.slice(0, 0)))
+        return self.merge(state, dataclasses.replace(counted, empty=column.plain.slice(0, 0)))
 
     def merge(self, left: HistogramState, right: HistogramState) -> HistogramState:
         below, above = left.below + right.below, left.above + right.above
@@ -123,35 +124,36 @@ def _slots(side: HistogramState, power: int, first: int) -> npt.NDArray[np.int64
     return np.array([(step >> shift) - first for step in bins], np.int64)
 
 
-def _count_integers(numbers: npt.NDArray[Any]) -> HistogramState:
-    low, high = int(numbers.min()), int(numbers.max())
+def _count_integers(ordered: npt.NDArray[Any]) -> HistogramState:
+    low, high = int(ordered[0]), int(ordered[-1])
     power = max(0, (high - low).bit_length() - BINS.bit_length())
     while (high >> power) - (low >> power) >= BINS:
         power += 1
-    kind = numbers.dtype.type
-    first = low >> power
-    slots = ((numbers >> kind(power)) - kind(first)).astype(np.int64)
-    return HistogramState(power, first, np.bincount(slots).astype(np.int64))
+    first, last = low >> power, high >> power
+    edges = np.array([step << power for step in range(first + 1, last + 1)], ordered.dtype)
+    return HistogramState(power, first, _between(ordered, edges))
 
 
-def _count_floats(numbers: npt.NDArray[Any]) -> HistogramState:
-    low, high = float(numbers.min()), float(numbers.max())
-    below = above = 0
-    if math.isinf(low) or math.isinf(high):
-        below, above = (int(np.count_nonzero(numbers == edge)) for edge in (-np.inf, np.inf))
-        numbers = numbers[np.isfinite(numbers)]
-        if not len(numbers):
-            return HistogramState(below=below, above=above)
-        low, high = float(numbers.min()), float(numbers.max())
+def _count_floats(ordered: npt.NDArray[Any]) -> HistogramState:
+    below = int(np.searchsorted(ordered, -np.inf, "right"))
+    stop = int(np.searchsorted(ordered, np.inf, "left"))
+    above = len(ordered) - stop
+    ordered = ordered[below:stop]
+    if not len(ordered):
+        return HistogramState(below=below, above=above)
+    low, high = float(ordered[0]), float(ordered[-1])
     power = _finest(low, high)
     while _floor(high, power) - _floor(low, power) >= BINS:
         power += 1
-    first = _floor(low, power)
-    steps = np.floor(np.ldexp(numbers, -power))
-    # a tiny negative number must not round to bin zero when scaling underflows
-    steps[(steps == 0) & (numbers < 0)] = -1
-    counts = np.bincount((steps - float(first)).astype(np.int64)).astype(np.int64)
-    return HistogramState(power, first, counts, below, above)
+    first, last = _floor(low, power), _floor(high, power)
+    edges = np.ldexp(np.arange(first + 1, last + 1, dtype=np.float64), power)
+    return HistogramState(power, first, _between(ordered, edges), below, above)
+
+
+def _between(ordered: npt.NDArray[Any], edges: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many sorted numbers lie before, between and from inner edges on."""
+    places = np.searchsorted(ordered, edges)
+    return np.diff(places, prepend=0, append=len(ordered)).astype(np.int64)
 
 
 def _finest(low: float, high: float) -> int:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation, from exact sums."""
+"""Mean and standard deviation, from exact sums; skewness and kurtosis."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import arrays, codec
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 _SMALLEST = -1074
@@ -20,7 +21,21 @@ _BLOCK = 1 << 18
 _LIMB = 22
 
 
-@codec.state("stats.moments", 1)
+@codec.state("stats.central", 1)
+@dataclasses.dataclass(frozen=True)
+class Central:
+    """Mean of finite values times 2^-power, all of which are at most 1 in size, and sums of the
+    powers 2 to 4 of the differences from it."""
+
+    count: int
+    power: int
+    mean: float
+    second: float
+    third: float
+    fourth: float
+
+
+@codec.state("stats.moments", 2)
 @dataclasses.dataclass(frozen=True)
 class MomentsState:
     """Exact sums: of the values it is ``total * 2^two * 10^ten``, and of their squares
@@ -33,11 +48,14 @@ class MomentsState:
     ten: int = 0
     above: int = 0
     below: int = 0
+    central: Central | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class MeanStd:
-    """``std`` is that of the sample (divisor n - 1), None for fewer than two values."""
+    """``std`` is that of the sample (divisor n - 1), None for fewer than two values. ``skewness``
+    and ``kurtosis`` (0 for a normal distribution) are those of the population, as in SciPy; None
+    for constant columns, and where rounding would leave no digit of them."""
 
     mean: float | None = None
     std: float | None = None
@@ -48,13 +66,18 @@ class MeanStd:
 @dataclasses.dataclass(frozen=True)
 class Moments:
     """Mean, and standard deviation of the sample: sqrt((Σx² - (Σx)²/n) / (n - 1)), in the units
-    of the column.
+    of the column; skewness m3 / m2^1.5 and excess kurtosis m4 / m2² - 3, mk = Σ(x - mean)^k / n.
 
     The sums are integers, exact at any size: floats are summed as 53-bit integers by exponent (a
     superaccumulator: Kulisch, "Computer Arithmetic and Validity", 2013; Neal, "Fast exact
     summation using small and large superaccumulators", 2015). So nothing cancels or overflows,
     the results are within one unit in the last place of the true values, and they are the same
     bits however the data was cut. At most 1 KB of state.
+
+    Powers 3 and 4 are summed as floats about the mean of each batch and merged by the formulas of
+    Pébay ("Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+    statistical moments", Sandia report, 2008), scaled so that nothing overflows: about 10 digits,
+    fewer when the mean is many standard deviations from zero.
 
     NaN and nulls are left out. With infinities the mean is what IEEE 754 says (infinite, or NaN
     when there are both), and the standard deviation is NaN. A standard deviation above the largest
@@ -64,7 +87,7 @@ class Moments:
     >>> run(Moments("x"), [pa.record_batch({"x": [1e300, 1.0, -1e300, 3.0]})]).mean
     1.0
     >>> run(Moments("x"), [pa.record_batch({"x": [1, 2, 3]})])
-    MeanStd(mean=2.0, std=1.0)
+    MeanStd(mean=2.0, std=1.0, skewness=0.0, kurtosis=-1.5)
     """
 
     column: str
@@ -81,10 +104,15 @@ class Moments:
         return MomentsState()
 
     def update(self, state: MomentsState, batch: pa.RecordBatch) -> MomentsState:
-        array = values.column(batch, self.column)
-        sums = _decimal_sums if pa.types.is_decimal(array.type) else _sums
-        for start in range(0, len(array), _BLOCK):
-            state = self.merge(state, sums(array.slice(start, _BLOCK)))
+        column = columns.of(batch, self.column)
+        for start in range(0, len(column.plain), _BLOCK):
+            if column.kind == "decimal":
+                found = _decimal_sums(column.plain.slice(start, _BLOCK))
+            else:
+                found = _sums(column.numbers[start : start + _BLOCK])
+            numbers = column.numbers[start : start + _BLOCK]
+            found = dataclasses.replace(found, central=_central(numbers))
+            state = self.merge(state, found)
         return state
 
     def merge(self, left: MomentsState, right: MomentsState) -> MomentsState:
@@ -102,6 +130,7 @@ class Moments:
             ten=ten,
             above=left.above + right.above,
             below=left.below + right.below,
+            central=_joined(left.central, right.central),
         )
 
     def finish(self, state: MomentsState) -> MeanStd:
@@ -116,7 +145,14 @@ class Moments:
         if count == 1:
             return MeanStd(mean)
         spread = count * state.squares - state.total**2
-        return MeanStd(mean, _root(spread, count * (count - 1) * unit**2))
+        std = _root(spread, count * (count - 1) * unit**2)
+        return MeanStd(mean, std, *_shape(state.central, mean, std))
+
+    def same(self, left: MeanStd, right: MeanStd, rows: pa.RecordBatch) -> bool:
+        """Mean and standard deviation equal, the rest within what rounding may do."""
+        exact = [(values.to_json(r.mean), values.to_json(r.std)) for r in (left, right)]
+        pairs = [(left.skewness, right.skewness), (left.kurtosis, right.kurtosis)]
+        return exact[0] == exact[1] and all(_near(a, b) for a, b in pairs)
 
 
 def _root(numerator: int, denominator: int) -> float:
@@ -132,8 +168,71 @@ def _root(numerator: int, denominator: int) -> float:
         return math.inf
 
 
-def _sums(array: pa.Array) -> MomentsState:
-    numbers = values.present(array)
+def _near(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-3)
+
+
+def _central(numbers: npt.NDArray[Any]) -> Central | None:
+    from dsm_dask.stats import kernels
+
+    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+        numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return None
+    power = math.frexp(max(abs(float(numbers.min())), abs(float(numbers.max()))))[1]
+    # a subnormal scale would lose digits, and an infinite one all of them
+    scale = math.ldexp(1.0, -min(max(power, -1000), 1022))
+    sums = kernels.central_sums(numbers, scale)
+    return Central(len(numbers), min(max(power, -1000), 1022), *map(float, sums))
+
+
+def _joined(left: Central | None, right: Central | None) -> Central | None:
+    if left is None or right is None:
+        return left or right
+    power = max(left.power, right.power)
+    one, other = _scaled(left, power), _scaled(right, power)
+    n, m = left.count, right.count
+    total = n + m
+    gap = other.mean - one.mean
+    share = gap / total
+    second = one.second + other.second + gap * share * n * m
+    third = one.third + other.third + gap * share * share * n * m * (n - m)
+    third += 3 * share * (n * other.second - m * one.second)
+    fourth = one.fourth + other.fourth + gap * share**3 * n * m * (n * n - n * m + m * m)
+    fourth += 6 * share * share * (n * n * other.second + m * m * one.second)
+    fourth += 4 * share * (n * other.third - m * one.third)
+    return Central(total, power, one.mean + share * m, second, third, fourth)
+
+
+def _scaled(side: Central, power: int) -> Central:
+    unit = math.ldexp(1.0, side.power - power)
+    return Central(
+        side.count,
+        power,
+        side.mean * unit,
+        side.second * unit**2,
+        side.third * unit**3,
+        side.fourth * unit**4,
+    )
+
+
+def _shape(
+    central: Central | None, mean: float, std: float | None
+) -> tuple[float | None, float | None]:
+    """Skewness and excess kurtosis, where the differences from the mean have digits left."""
+    if central is None or not std or not math.isfinite(std) or std < 1e-9 * abs(mean):
+        return None, None
+    variance = central.second / central.count
+    if variance < 1e-60:  # of values at most 1: the powers may have underflowed
+        return None, None
+    third, fourth = central.third / central.count, central.fourth / central.count
+    found = third / variance**1.5, fourth / variance**2 - 3
+    return float(f"{found[0]:.8g}"), float(f"{found[1]:.8g}")  # the rest depends on the cut
+
+
+def _sums(numbers: npt.NDArray[Any]) -> MomentsState:
     if numbers.dtype.kind != "f":
         return _integer_state(numbers)
     above, below = (int(np.count_nonzero(numbers == edge)) for edge in (np.inf, -np.inf))
@@ -170,42 +269,18 @@ def _large_sums(numbers: npt.NDArray[Any]) -> tuple[int, int]:
 
 def _float_sums(numbers: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Sums of finite floats in units of 2^-1074, and of their squares in the square of that."""
-    if not len(numbers):
-        return 0, 0
-    fractions, exponents = np.frexp(numbers)
-    fractions *= 1 << 26
-    high = np.rint(fractions)  # 26 bits and a sign, and so is what is left: products are exact
-    low = (fractions - high) * (1 << 27)
-    first = int(exponents.min())
-    bins = exponents - first
-    size = int(bins.max()) + 1
+    from dsm_dask.stats import kernels
 
-    def binned(weights: npt.NDArray[np.float64]) -> list[int]:
-        # exact: at most 2^18 whole numbers below 2^35 in each bin
-        return [int(x) for x in np.bincount(bins, weights, size)]
-
-    def split(products: npt.NDArray[np.float64]) -> tuple[list[int], list[int]]:
-        tops = np.floor(products * 2.0**-27)
-        return binned(tops), binned(products - tops * 2.0**27)
-
-    highs, lows = binned(high), binned(low)
-    products = [split(high * high), split(high * low), split(low * low)]
     total = squares = 0
-    for i in range(size):
-        # frexp gives 53 bits after the point, so the unit of this bin is 2^(exponent - 53)
-        shift = first + i - 53 - _SMALLEST
-        total += _shift((highs[i] << 27) + lows[i], shift)
-        part = sum(
-            ((top[i] << 27) + rest[i]) << scale
-            for (top, rest), scale in zip(products, (54, 28, 0), strict=True)
-        )
-        squares += _shift(part, 2 * shift)
+    sums = kernels.float_sums(np.ascontiguousarray(numbers).view(np.uint64))
+    for exponent in np.flatnonzero(sums.any(axis=1)).tolist():
+        high, low, *parts = sums[exponent].tolist()
+        # subnormals share the unit of the smallest normal exponent
+        shift = max(exponent, 1) - 1
+        total += ((high << 32) + low) << shift
+        aa, ab, bb = ((parts[i] << 32) + parts[i + 1] for i in (0, 2, 4))
+        squares += ((aa << 54) + (ab << 28) + bb) << 2 * shift
     return total, squares
-
-
-def _shift(number: int, by: int) -> int:
-    """Subnormals have fewer bits than their bin, all of them above the unit: nothing is lost."""
-    return number << by if by >= 0 else number >> -by
 
 
 def _decimal_sums(array: pa.Array) -> MomentsState:

@@ -59,6 +59,9 @@ class At:
     def merge(self, left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
         return Product(self.folds).merge(left, right)
 
+    def seal(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        return Product(self.folds).seal(state)
+
     def finish(self, state: tuple[Any, ...]) -> tuple[Any, ...]:
         return Product(self.folds).finish(state)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import codec
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 K = 4096
@@ -117,14 +118,21 @@ class Quantiles:
         return QuantilesState()
 
     def update(self, state: QuantilesState, batch: pa.RecordBatch) -> QuantilesState:
-        array = values.column(batch, self.column)
-        numbers = _widest(values.present(array))
-        runs = [_reduce(Run(np.sort(numbers), len(numbers)))] if len(numbers) else []
-        return self.merge(state, QuantilesState(tuple(runs), array.slice(0, 0)))
+        column = columns.of(batch, self.column)
+        ordered = column.ordered
+        runs = [_reduce(Run(ordered, len(ordered)))] if len(ordered) else []
+        return self.merge(state, QuantilesState(tuple(runs), column.plain.slice(0, 0)))
 
     def merge(self, left: QuantilesState, right: QuantilesState) -> QuantilesState:
         runs = _carry([*left.runs, *right.runs])
         return QuantilesState(tuple(runs), right.empty if left.empty is None else left.empty)
+
+    def seal(self, state: QuantilesState) -> QuantilesState:
+        """One run instead of several: a quarter of the bytes, for one more reduction."""
+        runs = list(state.runs)
+        while len(runs) > 1:
+            runs[-2:] = [_join(runs[-2], runs[-1])]
+        return QuantilesState(tuple(runs), state.empty)
 
     def finish(self, state: QuantilesState) -> QuantileValues:
         count = sum(run.weight for run in state.runs)
@@ -150,12 +158,6 @@ class Quantiles:
         )
 
 
-def _widest(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if numbers.dtype.kind == "u" and numbers.dtype.itemsize == 8:
-        return numbers
-    return numbers.astype(np.float64 if numbers.dtype.kind == "f" else np.int64, copy=False)
-
-
 def _carry(runs: list[Run]) -> list[Run]:
     """Merge until each run has twice the weight of the next, and there are few enough."""
     runs = sorted(runs, key=lambda run: -run.weight)
@@ -175,24 +177,19 @@ def _join(left: Run, right: Run) -> Run:
     error, weight = left.error + right.error, left.weight + right.weight
     if weight == len(left.values) + len(right.values):
         return _reduce(Run(np.sort(np.concatenate([left.values, right.values])), weight, error))
-    points, ends = _cumulative((left, right))
-    return _pick(points, ends, weight, error)
+    from dsm_dask.stats import kernels
+
+    shares = [run.weight / len(run.values) for run in (left, right)]
+    picked = kernels.merge_ranks(left.values, shares[0], right.values, shares[1], K)
+    return Run(picked, weight, error + weight / (2 * K))
 
 
 def _reduce(run: Run) -> Run:
     if len(run.values) <= K:
         return run
-    size = len(run.values)
-    return _pick(run.values, np.arange(1, size + 1, dtype=np.float64), run.weight, run.error)
-
-
-def _pick(
-    points: npt.NDArray[Any], ends: npt.NDArray[np.float64], weight: int, error: float
-) -> Run:
-    """The values at K ranks in the middle of K equal shares."""
-    ranks = (np.arange(K) + 0.5) * (weight / K)
-    slots = np.minimum(np.searchsorted(ends, ranks), len(points) - 1)
-    return Run(points[slots], weight, error + weight / (2 * K))
+    # the values at K ranks in the middle of K equal shares
+    ranks = np.ceil((np.arange(K) + 0.5) * (len(run.values) / K)).astype(np.int64) - 1
+    return Run(run.values[ranks], run.weight, run.error + run.weight / (2 * K))
 
 
 def _cumulative(runs: tuple[Run, ...]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:

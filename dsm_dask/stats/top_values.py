@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from dsm_dask import arrays, codec
 from dsm_dask.hashing import U64, hash_rows
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
 CAPACITY = 512
@@ -85,15 +86,18 @@ class TopValues:
         return TopValuesState(np.empty((0, 2), np.uint64), np.empty(0, np.int64))
 
     def update(self, state: TopValuesState, batch: pa.RecordBatch) -> TopValuesState:
-        found, counts = _value_counts(batch.column(self.column))
-        counts, kept, error = _prune(counts)
-        found = found.take(pa.array(kept)) if len(kept) < len(found) else found
+        column = columns.of(batch, self.column)
+        found, counts, error = _most_frequent(column)
+        found = arrays.plain(found)
         hashes = hash_rows([found])
         return self.merge(state, TopValuesState(hashes, counts, _shorten(found), error))
 
     def merge(self, left: TopValuesState, right: TopValuesState) -> TopValuesState:
         if left.values is None or right.values is None:
             return right if left.values is None else left
+        if not len(right.counts) or not len(left.counts):
+            full = left if len(left.counts) else right
+            return dataclasses.replace(full, error=left.error + right.error)
         hashes = np.concatenate([left.hashes, right.hashes])
         counts = np.concatenate([left.counts, right.counts])
         order = np.lexsort((hashes[:, 1], hashes[:, 0]))
@@ -123,7 +127,8 @@ class TopValues:
         """Equal when both are exact; otherwise the bounds of every count have to hold."""
         if left.exact and right.exact:
             return bool(values.to_json(_pairs(left)) == values.to_json(_pairs(right)))
-        found, counts = _value_counts(rows.column(self.column))
+        both = values.without_missing(arrays.plain(rows.column(self.column))).value_counts()
+        found, counts = both.field("values"), arrays.fixed_width(both.field("counts"))
         shown = [values.to_json(values.to_python(v)) for v in _shorten(found)]
         truth = dict(zip(shown, counts.tolist(), strict=True))
         return all(
@@ -136,21 +141,20 @@ def _pairs(result: TopCounts) -> list[tuple[Any, int]]:
     return [(t.value, t.count) for t in result.top]
 
 
-def _value_counts(array: pa.Array) -> tuple[pa.Array, Int64]:
-    """Distinct values and how often they occur."""
-    array = values.without_missing(arrays.plain(array))
-    dtype = array.type
-    if not arrays.is_fixed_width(dtype) or dtype.bit_width < 32:
-        both = array.value_counts()
-        return both.field("values"), arrays.fixed_width(both.field("counts"))
-    numbers = np.sort(arrays.fixed_width(array))  # several times as fast when most are distinct
-    if not len(numbers):
-        return array, np.empty(0, np.int64)
-    first = np.ones(len(numbers), np.bool_)
-    np.not_equal(numbers[1:], numbers[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
-    counts = np.diff(starts, append=len(numbers))
-    return values.from_numpy(numbers[starts], dtype), counts
+def _most_frequent(column: columns.Column) -> tuple[pa.Array, Int64, int]:
+    """The values to keep of a batch, their counts, and what was taken off each."""
+    counted = column.value_counts
+    if counted is not None:
+        counts, kept, error = _prune(counted[1])
+        found = counted[0]
+        return (found.take(pa.array(kept)) if len(kept) < len(found) else found), counts, error
+    from dsm_dask.stats import kernels
+
+    hashes = kernels.sort(column.hashes)
+    starts = kernels.run_starts(hashes)
+    counts, kept, error = _prune(np.diff(starts, append=len(hashes)))
+    places = kernels.first_places(column.hashes, hashes[starts[kept]])
+    return column.present.take(pa.array(places)), counts, error
 
 
 def _prune(counts: Int64) -> tuple[Int64, npt.NDArray[np.int64], int]:

@@ -1,0 +1,45 @@
+// ---------------------------------------------------------------- drawing, filtering
+
+const charts = JSON.parse(document.getElementById("data").textContent);
+const kinds = { histogram, bars, lengths, overlay, pairs, dimensions, track, head };
+const draw = (item) => {
+  for (const place of item.querySelectorAll("[data-draw]")) {
+    if (!place.firstChild) kinds[place.dataset.draw](place, charts[Number(item.dataset.chart)]);
+  }
+};
+const drawn = [...document.querySelectorAll("[data-chart]")];
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    watcher.unobserve(target);
+    draw(target);
+  }
+}, { rootMargin: "200px" });
+drawn.forEach((item) => watcher.observe(item));
+addEventListener("beforeprint", () => drawn.forEach(draw));
+
+const filter = document.getElementById("filter");
+if (filter) {
+  const cards = [...document.querySelectorAll("#cards > .item")];
+  const words = cards.map((card) => {
+    const text = (name) => card.querySelector(name).textContent;
+    return `${text("h3")} ${text(".type")}`.toLowerCase();
+  });
+  const columns = (count) => `${whole.format(count)} column${count === 1 ? "" : "s"}`;
+  const apply = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    let found = 0;
+    cards.forEach((card, i) => {
+      card.hidden = !words[i].includes(wanted);
+      if (!card.hidden) found += 1;
+    });
+    document.getElementById("none").hidden = found > 0;
+    document.getElementById("shown").textContent =
+      wanted ? `${whole.format(found)} of ${columns(cards.length)}` : columns(found);
+  };
+  filter.addEventListener("input", apply);
+  filter.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { filter.value = ""; apply(); }
+  });
+  if (filter.value) apply();
+}

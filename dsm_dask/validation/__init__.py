@@ -1,0 +1,1 @@
+"""Validation: what data is held to, and where it differs."""
