@@ -26,7 +26,9 @@ def save_bars(
         parts.append(f'<text class="t" x="8" y="{y - 10}">{escape(title)}</text>')
         longest = max(bars.values(), default=0.0) or 1.0
         for label, value in bars.items():
-            parts += _bar(y, label, value, longest, unit, OURS if label.startswith(ours) else OTHERS)
+            parts += _bar(
+                y, label, value, longest, unit, OURS if label.startswith(ours) else OTHERS
+            )
             y += BAR + GAP
     size = f'width="{WIDTH}" height="{y + GAP}" viewBox="0 0 {WIDTH} {y + GAP}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'

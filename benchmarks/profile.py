@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,8 @@ sys.path[:] = [*(path for path in sys.path if path != _HERE), _HERE]
 import chart  # noqa: E402
 import generated_table as tables  # noqa: E402
 import measuring  # noqa: E402
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
 import pyarrow.fs as pafs  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
+import wide_table  # noqa: E402
 from measuring import Figure  # noqa: E402
 from peers import call as peers  # noqa: E402
 
@@ -294,7 +292,7 @@ def _at(endpoint: str) -> Iterator[None]:
 
 def many_columns(ours: Ours, folder: Path, rows: int, columns: int) -> tuple[list[Figure], Any]:
     """A table with very many columns, once."""
-    _in_process(write_wide, folder, rows, columns)
+    _in_process(wide_table.write_wide, folder, rows, columns)
     size = sum(path.stat().st_size for path in folder.iterdir())
     sample, found = ours.profile(str(folder))
     assert len(found.columns) == columns, len(found.columns)
@@ -304,38 +302,6 @@ def many_columns(ours: Ours, folder: Path, rows: int, columns: int) -> tuple[lis
         Figure(name + "peak memory of a worker", sample.peak, "B"),
     ]
     return figures, {"rows": rows, "columns": columns, "bytes": size, **dataclasses.asdict(sample)}
-
-
-def write_wide(folder: Path, rows: int, columns: int, files: int = 4) -> None:
-    """Integers, floats with nulls, times and words in turn. Columns of a kind hold the same values,
-    each moved on by another number of rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def write(index: int) -> None:
-        rng = np.random.default_rng([7, index])
-        count = rows // files
-        kinds = [
-            rng.integers(0, 1000, count, dtype=np.int32),
-            rng.normal(size=count).round(2),
-            np.sort(rng.integers(0, 10**6, count)) + 1_700_000_000,
-            rng.integers(0, 40, count),
-        ]
-        words = pa.array([f"word {number}" for number in range(40)])
-        empty = rng.random(count) < 0.1
-        made = {}
-        for number in range(columns):
-            values = np.roll(kinds[number % 4], number)
-            name = f"column_{number:04d}"
-            if number % 4 == 3:
-                made[name] = words.take(pa.array(values))
-            else:
-                kind = pa.timestamp("s") if number % 4 == 2 else None
-                made[name] = pa.array(values, kind, mask=empty if number % 4 == 1 else None)
-        path = folder / f"part-{index}.parquet"
-        pq.write_table(pa.table(made), path, compression="zstd", row_group_size=tables.GROUP_ROWS)
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(write, range(files)))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by", "restore", "run", "show",
-    "storage_options", "tag", "verify",
+    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by",
+    "restore", "run", "show", "storage_options", "tag", "verify",
 )  # fmt: skip
 
 __all__ = ["Dataset", "Engine", *_VERBS]

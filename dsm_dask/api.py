@@ -6,6 +6,7 @@ cluster: ``with dsm.Engine() as engine: dsm.profile(..., engine=engine)``.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,8 +53,8 @@ def storage_options(**options: Any) -> Iterator[None]:
 
 __all__ = [
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by", "restore", "run", "show",
-    "storage_options", "tag", "verify",
+    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by",
+    "restore", "run", "show", "storage_options", "tag", "verify",
 ]  # fmt: skip
 
 
@@ -145,13 +146,15 @@ def check(
 ) -> Checked:
     """See :func:`dsm_dask.validation.check.check`; ``against`` is a schema or the path of one
     (``.yaml``), sketches, saved or not, a dataset, a path or a Table."""
+    title = against if isinstance(against, str) else None
     with _engine(engine) as used:
         if is_schema_file(against):
             against = load_schema(against)
         if not isinstance(against, Schema):
             against = _drift.open_side(against, used.map)
         table = open_data(data, used.map)
-        return _check.check(table, against, columns, engine=used, examples=examples)
+        found = _check.check(table, against, columns, engine=used, examples=examples)
+    return found if title is None else dataclasses.replace(found, against=title)
 
 
 def infer_schema(

@@ -15,6 +15,7 @@ that :func:`fingerprint` may name cached states by them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -124,6 +125,7 @@ def run(fold: Fold[Any, R_co], batches: Iterable[pa.RecordBatch]) -> R_co:
     return fold.finish(update_all(fold, batches))
 
 
+@functools.lru_cache(maxsize=65536)
 def fingerprint(fold: Fold[Any, Any]) -> str:
     """A name for the computation: the class, the fields, and the format of the empty state.
 

@@ -14,8 +14,9 @@ def prepare(task):
 
     def work(task):
         connection.execute(
-            "CREATE OR REPLACE VIEW rows_ AS SELECT * FROM read_parquet($paths)"
-            .replace("$paths", repr(task["paths"]))
+            "CREATE OR REPLACE VIEW rows_ AS SELECT * FROM read_parquet($paths)".replace(
+                "$paths", repr(task["paths"])
+            )
         )
         return {name: _column(connection, name, told) for name, told in task["profile"].items()}
 

@@ -29,6 +29,7 @@ PLACES = 3
 @click.option(
     "--examples", type=click.IntRange(0), help=f"Rows shown of a finding, by default {EXAMPLES}."
 )
+@click.option("--html", metavar="FILE", help="Write the findings as an HTML page, too.")
 @ON_ERROR
 def command(
     out: Outcome,
@@ -37,6 +38,7 @@ def command(
     infer: str | None,
     columns: str | None,
     examples: int | None,
+    html: str | None,
 ) -> None:
     """Hold DATA to a schema: types, ranges, nulls, categories, keys, and more.
 
@@ -48,7 +50,7 @@ def command(
     """
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     if infer is not None:
-        given = {"--against": against, "--examples": examples}
+        given = {"--against": against, "--examples": examples, "--html": html}
         for option in [name for name, value in given.items() if value is not None]:
             raise UsageError(f"--infer stops before a check: {option} has no use.")
         _infer(out, data, chosen, infer)
@@ -62,6 +64,8 @@ def command(
     table = open_data(data, out.engine.map)
     wanted = EXAMPLES if examples is None else examples
     found = check(table, reference, chosen, engine=out.engine, examples=wanted)
+    if html:
+        found.save_html(html, data)
     shown = {**found.to_dict(), "data": data, "against": against}
     out.say(shown, lambda: _text(shown), exit_code=0 if found.passed else 1)
 

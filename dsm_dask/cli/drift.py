@@ -46,6 +46,7 @@ CALM = 20
     help="With --over: first (by default), previous, a tag or version, data, or saved sketches.",
 )
 @click.option("--groups", type=int, help="With --by or --over: how many to keep at most.")
+@click.option("--html", metavar="FILE", help="Write what was found as an HTML page, too.")
 @ON_ERROR
 def command(
     out: Outcome,
@@ -61,6 +62,7 @@ def command(
     window: str | None,
     against: str | None,
     groups: int | None,
+    html: str | None,
 ) -> None:
     """How far the columns of CURRENT moved from those of REFERENCE, the farthest first.
 
@@ -80,13 +82,15 @@ def command(
         refuse_without("two tables", {"CURRENT": current, "--by": by})
         if window is None:
             raise UsageError("--over needs a window.", valid="--window 1d")
-        run_drift_over(out, reference, chosen, over, window, against or "first", groups, judged)
+        run_drift_over(
+            out, reference, chosen, over, window, against or "first", groups, judged, html
+        )
         return
     refuse_without("--over", {"--window": window, "--reference": against})
     if current is None:
         raise UsageError("There is nothing to compare with.", valid="Give CURRENT, or --over.")
     if by is not None:
-        run_drift_by(out, (reference, current), chosen, by, groups, judged)
+        run_drift_by(out, (reference, current), chosen, by, groups, judged, html)
         return
     refuse_without("--by or --over", {"--groups": groups})
     found = drift(
@@ -99,6 +103,8 @@ def command(
         share=share,
         score=score,
     )
+    if html:
+        found.save_html(html, f"{reference} → {current}")
     shown = {**found.to_dict(), "reference": reference, "current": current}
     out.say(shown, lambda: _text(shown), exit_code=1 if found.drifted else 0)
 

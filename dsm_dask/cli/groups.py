@@ -50,6 +50,7 @@ def run_drift_over(
     reference: str,
     cap: int | None,
     judged: dict[str, Any],
+    html: str | None = None,
 ) -> None:
     """``dsm drift --over``."""
     table = open_data(data, out.engine.map)
@@ -58,6 +59,8 @@ def run_drift_over(
         reference=open_reference(reference, table, over, columns, engine=out.engine),
         engine=out.engine, **judged,
     )  # fmt: skip
+    if html:
+        made.save_html(html, data)
     found = {**made.to_dict(), "data": data, "reference": reference}
     out.say(found, lambda: series_text(found), exit_code=1 if made.drifted else 0)
 
@@ -69,6 +72,7 @@ def run_drift_by(
     by: str,
     cap: int | None,
     judged: dict[str, Any],
+    html: str | None = None,
 ) -> None:
     """``dsm drift --by``."""
     reference, current = (open_data(side, out.engine.map) for side in sides)
@@ -76,6 +80,8 @@ def run_drift_by(
         reference, current, by, columns=columns, cap=CAP if cap is None else cap,
         engine=out.engine, **judged,
     )  # fmt: skip
+    if html:
+        made.save_html(html, f"{sides[0]} → {sides[1]}")
     found = {**made.to_dict(), "reference": sides[0], "current": sides[1]}
     out.say(found, lambda: slices_text(found), exit_code=1 if made.drifted else 0)
 

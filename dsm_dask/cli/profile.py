@@ -8,6 +8,7 @@ from dsm_dask.cli import text
 from dsm_dask.cli.groups import refuse_without, run_profile_by
 from dsm_dask.cli.outcome import DATA, ON_ERROR, Outcome, verb
 from dsm_dask.dataset.version import open_data
+from dsm_dask.monitoring.drift import sketch_for_drift
 from dsm_dask.stats.profile import profile
 
 
@@ -16,6 +17,7 @@ from dsm_dask.stats.profile import profile
 @click.option("--columns", metavar="A,B,...", help="Only these columns.")
 @click.option("--label", metavar="COLUMN", help="Tell how even the classes in this column are.")
 @click.option("--html", metavar="FILE", help="Write the profile as an HTML page, too.")
+@click.option("--save", metavar="FILE", help="Keep the states: drift and check compare with them.")
 @click.option("--by", metavar="COLUMN", help="A profile for each value of this column.")
 @click.option("--window", metavar="SPAN", help="With --by: for each 15min, 1h, 1d, 1w, 1mo, ...")
 @click.option("--groups", type=int, help="With --by: how many groups to keep, by default 100.")
@@ -27,6 +29,7 @@ def command(
     columns: str | None,
     label: str | None,
     html: str | None,
+    save: str | None,
     by: str | None,
     window: str | None,
     groups: int | None,
@@ -39,7 +42,7 @@ def command(
     """
     chosen = [name.strip() for name in columns.split(",")] if columns else None
     if by is not None:
-        refuse_without("a profile of all rows", {"--html": html, "--label": label})
+        refuse_without("a profile of all rows", {"--html": html, "--label": label, "--save": save})
         run_profile_by(out, data, chosen, by, window, groups, group)
         return
     refuse_without("--by", {"--window": window, "--groups": groups, "--group": group})
@@ -47,5 +50,7 @@ def command(
     made = profile(table, chosen, label=label, engine=out.engine)
     if html:
         made.save_html(html, data)
+    if save:
+        sketch_for_drift(table, chosen, engine=out.engine).save(save)
     found = made.to_dict()
     out.say({"data": data, **found}, lambda: text.profile(found))

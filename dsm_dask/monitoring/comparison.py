@@ -9,11 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from dsm_dask import storage
 from dsm_dask.distances.distance import Distance
 from dsm_dask.errors import UnknownColumn, UsageError, nearest
 from dsm_dask.monitoring import methods
 from dsm_dask.monitoring.measure import Measured, measure
 from dsm_dask.monitoring.verdict import Verdict, judge
+from dsm_dask.report import drift_page
 from dsm_dask.stats import values
 from dsm_dask.stats.sketches import Sketches
 
@@ -147,6 +149,12 @@ class Comparison:
         if self.skipped:
             shown["skipped"] = [one.to_dict() for one in self.skipped]
         return values.to_json(shown)  # type: ignore[no-any-return]
+
+    def save_html(self, uri: str, title: str = "Drift") -> int:
+        """Write the comparison as one self-contained page; its size in bytes."""
+        page = drift_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
 
     def to_arrow(self) -> pa.Table:
         """One row a column, in order; distances and errors as maps."""

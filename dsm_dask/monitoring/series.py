@@ -26,6 +26,7 @@ from dsm_dask.monitoring.cells import (
 from dsm_dask.monitoring.change_points import ChangePoint, page_hinkley
 from dsm_dask.monitoring.drift import open_side, sketch_for_drift
 from dsm_dask.monitoring.measure import Measured, measure
+from dsm_dask.report import series_page
 from dsm_dask.stats.group_profiles import (
     Engine,
     Scan,
@@ -139,6 +140,12 @@ class Series:
         if self.skipped is not None:
             shown["skipped"] = [one.to_dict() for one in self.skipped]
         return shown
+
+    def save_html(self, uri: str, title: str = "Drift over time") -> int:
+        """Write the series as one self-contained page; its size in bytes."""
+        page = series_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
 
 
 def drift_over(

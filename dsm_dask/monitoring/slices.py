@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from dsm_dask import arrays
+from dsm_dask import arrays, storage
 from dsm_dask.errors import SchemaError
 from dsm_dask.fold import Product
 from dsm_dask.monitoring import methods
@@ -20,6 +20,7 @@ from dsm_dask.monitoring.cells import (
     without_pictures,
 )
 from dsm_dask.monitoring.measure import Measured, measure
+from dsm_dask.report import slices_page
 from dsm_dask.stats import group_profiles, values
 from dsm_dask.stats.group_profiles import Scan, check_cap, column_groups, scans
 from dsm_dask.stats.groups import CAP, Group, Grouped, check_groups
@@ -126,6 +127,12 @@ class Slices:
         if self.skipped is not None:
             shown["skipped"] = [one.to_dict() for one in self.skipped]
         return shown
+
+    def save_html(self, uri: str, title: str = "Drift by slice") -> int:
+        """Write the slices as one self-contained page; its size in bytes."""
+        page = slices_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
 
 
 def drift_by(

@@ -5,6 +5,13 @@
 ('<!doctype html>', True)
 """
 
-from dsm_dask.report.html import profile_page, run_page
+from dsm_dask.report.html import (
+    check_page,
+    drift_page,
+    profile_page,
+    run_page,
+    series_page,
+    slices_page,
+)
 
-__all__ = ["profile_page", "run_page"]
+__all__ = ["check_page", "drift_page", "profile_page", "run_page", "series_page", "slices_page"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dsm_dask.report import text
+from dsm_dask.report import details, text
 
 Column = Mapping[str, Any]
 
@@ -48,6 +49,7 @@ class Card:
     top: tuple[Top, ...]
     top_note: str
     lengths: str
+    details: tuple[Figure, ...]
     chart: dict[str, Any]
 
 
@@ -116,11 +118,11 @@ def remarks(made: Sequence[Card], profile: Mapping[str, Any]) -> list[Remark]:
     """
     rows, columns = profile.get("rows") or 0, profile.get("columns") or {}
     tests: dict[str, Callable[[Column], bool]] = {
-        "All null": lambda c: c.get("nulls") == rows,
+        "All null": lambda c: c.get("count") != 0 and c.get("nulls") == c.get("count", rows),
         "One value only": lambda c: c.get("distinct") == 1 and rows > 1,
-        "Mostly null": lambda c: rows / 2 < (c.get("nulls") or 0) < rows,
+        "Mostly null": lambda c: 0.5 < (c.get("nulls") or 0) / (c.get("count") or rows) < 1,
         "A different value in every row": lambda c: bool(
-            c.get("distinct_exact") and c.get("distinct") == rows > 1
+            c.get("distinct_exact") and c.get("distinct") == rows > 1 and not c.get("path")
         ),
     }
     found = []
@@ -141,6 +143,7 @@ def _card(name: str, column: Column, old: Column | None, state: str) -> Card:
     show = shower(kind)
     top = _top(column, show) if kind in {"text", "boolean", "other"} else ()
     chart = _histogram_chart(column, old, dtype) if kind in {"number", "moment"} else {}
+    chart = chart or details.dimensions(column)
     return Card(
         name=text.visible(name) or "(no name)",
         type=type_name(dtype),
@@ -151,6 +154,7 @@ def _card(name: str, column: Column, old: Column | None, state: str) -> Card:
         top=top,
         top_note=_top_note(column, top) if kind in {"text", "boolean"} else "",
         lengths=_lengths(column),
+        details=tuple(Figure(*told) for told in details.details(column)),
         chart=chart or _top_chart(column, old, top),
     )
 
@@ -169,6 +173,16 @@ def _figures(column: Column, old: Column | None, show: Callable[[Any], str]) -> 
         "Min": lambda c: _end(c, "min", show),
         "Max": lambda c: _end(c, "max", show),
         "Mean ± std": _mean,
+        **{
+            label: functools.partial(details.some, key=key)
+            for label, key in (
+                ("Zeros", "zeros"),
+                ("Negative", "negatives"),
+                ("Infinite", "infinities"),
+            )
+        },
+        "Skewness": lambda c: details.plain(c, "skewness"),
+        "Kurtosis": lambda c: details.plain(c, "kurtosis"),
     }
     found = []
     for label, make in makers.items():
@@ -279,7 +293,7 @@ def _lengths(column: Column) -> str:
 
 
 # ---------------------------------------------------------------------------------------------
-# Charts: what charts.js draws
+# Charts: what the script draws
 
 
 def _top_chart(column: Column, old: Column | None, top: tuple[Top, ...]) -> dict[str, Any]:
@@ -331,9 +345,9 @@ def _bins(column: Column, dtype: str) -> dict[str, Any]:
 def unit(dtype: str) -> str:
     """How places on the axis of a column are written; see :func:`position`."""
     inner = dtype.removeprefix("dictionary<values=")
-    for start, unit in (("date", "date"), ("timestamp", "moment"), ("time", "clock")):
+    for start, name in (("date", "date"), ("timestamp", "moment"), ("time", "clock")):
         if inner.startswith(start):
-            return unit
+            return name
     if inner.startswith("duration"):
         return "seconds"
     return "whole" if inner.startswith(("int", "uint")) else "number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -157,9 +158,13 @@ def _farthest(name: str, column: Json) -> list[Phrase]:
     if not column.get("score"):
         return []
     far = _reason(column)
-    told = [Phrase(text.visible(name) or "(no name)", "code"), Phrase(" moved farthest: "),
-            Phrase(far), Phrase(", ")]  # fmt: skip
-    return [*told, Phrase(f"{text.number(column['score'])} × its threshold", "strong"), Phrase(". ")]
+    shown = text.excerpt(text.visible(name)) or "(no name)"
+    told = [Phrase(shown, "code"), Phrase(f" moved farthest: {far}, ")]
+    return [
+        *told,
+        Phrase(f"{text.number(column['score'])} × its threshold", "strong"),
+        Phrase(". "),
+    ]
 
 
 def _reason(column: Json) -> str:
@@ -240,7 +245,9 @@ def _chart(column: Json) -> tuple[dict[str, Any], tuple[Pair, ...]]:
     if other and any(other.get(side) for side in sides):
         for side in sides:
             sides[side].append(other.get(side) or 0.0)
-        pairs.append(_pair("all other values", *(other.get(side) or 0.0 for side in sides), "other"))
+        pairs.append(
+            _pair("all other values", *(other.get(side) or 0.0 for side in sides), "other")
+        )
     return {"pairs": True, **sides}, tuple(pairs)
 
 
@@ -253,11 +260,11 @@ def _numeric(edges: Sequence[Any], dtype: str, sides: Json) -> dict[str, Any]:
     places = [columns.position(edge, dtype) for edge in edges]
     known = [place for place in places if place is not None]
     even: dict[str, Any] = {"density": False, **sides}
-    if len(known) < len(edges) or any(a >= b for a, b in zip(known, known[1:], strict=False)):
+    if len(known) < len(edges) or any(a >= b for a, b in itertools.pairwise(known)):
         # no axis for them: bars of one width, in order
         labels = [columns.shower(columns.kind_of(dtype))(edge) for edge in edges]
         return {"edges": list(range(len(edges))), "unit": "number", "labels": labels, **even}
-    widths = [b - a for a, b in zip(known, known[1:], strict=False)]
+    widths = [b - a for a, b in itertools.pairwise(known)]
     uneven = max(widths) > 1.02 * min(widths)
     return {"edges": known, "unit": columns.unit(dtype), **even, "density": uneven}
 

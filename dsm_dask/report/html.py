@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from dsm_dask.report import columns, story, text
+from dsm_dask.report import check, columns, drift, grid, story, table, text
 
 if TYPE_CHECKING:
     import jinja2
+
+_SCRIPTS = ("svg.js", "histogram.js", "overlay.js", "heat.js", "page.js")
+_STYLES = ("style.css", "drift.css")
 
 
 def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
@@ -29,6 +32,9 @@ def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
     (True, False, True)
     """
     cards = columns.cards(profile)
+    whole = profile.get("table") or {}
+    matrix = table.correlation(whole)
+    charts = [card.chart for card in cards]
     return _render(
         "profile.html.j2",
         title=text.visible(title),
@@ -38,7 +44,103 @@ def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
         left_out=story.left_out({"steps": [{"result": profile}]}),
         rows=text.many(profile.get("rows") or 0, "row"),
         before=None,
+        matrix=matrix,
+        matrix_at=len(charts),
+        strongest=table.strongest(whole),
+        missing=table.missing(whole),
+        balance=table.balance(whole),
+        outliers=table.outliers(whole),
+        data=data_block([*charts, *_grid_charts(matrix, len(charts))]),
+    )
+
+
+def drift_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of a comparison, from ``Comparison.to_dict()``.
+
+    >>> column = {"type": "int64", "drift": True, "score": 3.0, "method": "js", "threshold": 0.1,
+    ...           "distances": {"js": 0.3}, "errors": {"js": 0.01}}
+    >>> page = drift_page({"drifted": True, "columns": {"<x>": column}}, title="May to June")
+    >>> "Jensen-Shannon 0.3 ± 0.01" in page, "&lt;x&gt;" in page, "<x>" in page
+    (True, True, False)
+    """
+    cards = drift.moved(found)
+    sides = {side: text.visible(found.get(side) or side) for side in ("reference", "current")}
+    return _render(
+        "drift.html.j2",
+        title=text.visible(title),
+        sides=sides,
+        verdict=drift.verdict(found),
+        numbers=drift.numbers(found),
+        left_out=story.left_out({"steps": [{"result": found}]}),
+        schema=drift.schema(found),
+        importance=drift.importance(found),
+        overview=drift.overview(cards),
+        cards=cards,
         data=data_block([card.chart for card in cards]),
+    )
+
+
+def series_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of drift over time, from ``Series.to_dict()``.
+
+    >>> windows = [{"start": "2024-01-01T00:00:00", "rows": 9, "too_few": True}]
+    >>> "1 with too few rows" in series_page({"windows": windows, "columns": {}}, title="Year")
+    True
+    """
+    made = grid.series_grid(found)
+    listed, more = grid.change_points(found)
+    return _render(
+        "grid.html.j2",
+        **_grid_values(found, made, title),
+        eyebrow="dsm drift over time",
+        across="windows",
+        verdict=grid.series_verdict(found, made),
+        numbers=grid.series_numbers(found),
+        changes=listed,
+        slices=[],
+        more=more,
+    )
+
+
+def slices_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of drift by slice, from ``Slices.to_dict()``.
+
+    >>> slices = [{"value": "en", "rows": {"reference": 5, "current": 0}, "too_few": True}]
+    >>> "vanished" in slices_page({"by": "lang", "slices": slices}, title="Languages")
+    True
+    """
+    made = grid.slices_grid(found)
+    listed, more = grid.slice_rows(found)
+    return _render(
+        "grid.html.j2",
+        **_grid_values(found, made, title),
+        eyebrow="dsm drift by slice",
+        across="slices",
+        verdict=grid.slices_verdict(found, made),
+        numbers=grid.slices_numbers(found),
+        changes=[],
+        slices=listed,
+        more=more,
+    )
+
+
+def check_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of a check, from ``Checked.to_dict()``.
+
+    >>> page = check_page({"passed": True, "findings": [], "rows": 7}, title="Nightly")
+    >>> "<strong>Passed.</strong>" in page
+    True
+    """
+    return _render(
+        "check.html.j2",
+        title=text.visible(title),
+        sides={key: text.visible(found.get(key) or "") for key in ("data", "against")},
+        verdict=check.verdict(found),
+        numbers=check.numbers(found),
+        left_out=story.left_out({"steps": [{"result": found}]}),
+        groups=check.groups(found),
+        passed=bool(found.get("passed", not found.get("findings"))),
+        data=data_block([]),
     )
 
 
@@ -85,17 +187,42 @@ def data_block(data: object) -> str:
     return shown
 
 
+def _grid_values(found: Mapping[str, Any], made: grid.Grid, title: str) -> dict[str, Any]:
+    return {
+        "title": text.visible(title),
+        "grid": made,
+        "left_out": story.left_out({"steps": [{"result": found}]}),
+        "not_counted": grid.left_out(found),
+        "data": data_block(_grid_charts(made, 0)),
+    }
+
+
+def _grid_charts(made: grid.Grid | None, at: int) -> list[dict[str, Any]]:
+    """Charts of a heat map whose head is at a place among all charts of a page."""
+    if made is None:
+        return []
+    head, *rows = made.charts
+    return [head, *({**row, "head": at} for row in rows)]
+
+
 def _profile_numbers(profile: Mapping[str, Any]) -> list[story.Number]:
-    found = profile.get("columns") or {}
+    every = profile.get("columns") or {}
+    found = {name: column for name, column in every.items() if not column.get("path")}
+    inside = len(every) - len(found)
     rows = profile.get("rows") or 0
     nulls = sum(column.get("nulls") or 0 for column in found.values())
     shown = [
         story.Number("Rows", text.count(rows)),
-        story.Number("Columns", text.count(len(found))),
-    ]
+        story.Number("Columns", text.count(len(found)),
+                     f"and {text.many(inside, 'path')} inside them" if inside else ""),
+    ]  # fmt: skip
     if rows and found:
         share = text.share(nulls, rows * len(found))
         shown.append(story.Number("Missing", share, "of all values are null"))
+    whole = profile.get("table") or {}
+    if whole.get("bytes"):
+        parts = text.many(whole.get("partitions") or 0, "partition")
+        shown.append(story.Number("Stored", text.size(whole["bytes"]), f"in {parts}"))
     io = profile.get("io") or {}
     for label, key, note in (
         ("Read", "bytes_read", "by the workers, in one scan"),
@@ -115,7 +242,7 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
 
 
 def _render(template: str, **values: Any) -> str:
-    script, style = _asset("charts.js"), _asset("style.css")
+    script, style = _script(), "".join(map(_asset, _STYLES))
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -137,6 +264,12 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@functools.cache
+def _script() -> str:
+    parts = "".join(map(_asset, _SCRIPTS))
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 @functools.cache

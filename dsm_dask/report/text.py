@@ -140,6 +140,15 @@ def visible(value: Any) -> str:
     return "".join(_coded(mark) if _hidden(mark) else mark for mark in text)
 
 
+def excerpt(name: str, most: int = 48) -> str:
+    """A name as a sentence has room for it.
+
+    >>> excerpt("price"), excerpt("x" * 99, 5)
+    ('price', 'xxxx…')
+    """
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def _hidden(mark: str) -> bool:
     return mark in _BIDI or (mark not in "\t\n" and unicodedata.category(mark) in {"Cc", "Cs"})
 

@@ -72,7 +72,7 @@ class Column:
     @functools.cached_property
     def value_counts(self) -> tuple[pa.Array, Int64] | None:
         """Distinct values and how often they occur, without nulls and NaN; None for texts and
-        binaries most of which differ, where :attr:`hashes` are the faster way."""
+        binaries most of which differ, where :attr:`text_runs` are the faster way."""
         if self._is_numeric:
             dtype = self.plain.type
             kind = f"float{dtype.bit_width}" if self.kind == "float" else _integer(dtype)
@@ -89,20 +89,35 @@ class Column:
 
     @functools.cached_property
     def hashes(self) -> U64:
-        """A 64-bit hash of each value that is neither null nor NaN; of texts and binaries most of
-        which differ one for every row, in their order, otherwise one for each distinct value."""
+        """A 64-bit hash of each distinct value that is neither null nor NaN."""
         from dsm_dask.stats import kernels
 
         if self._is_numeric:
             return kernels.mix(self.ordered[self.starts].view(np.uint64), np.uint64(_SEED))  # type: ignore[no-any-return]
         if self._is_text:
             counted = self.value_counts
-            return _text_hashes(self.present if counted is None else counted[0])
+            if counted is not None:
+                return _text_hashes(counted[0])
+            ordered, starts = self.text_runs
+            return ordered[starts]
         array = self.stored
         if pa.types.is_dictionary(array.type):
             array = array.unique()
         array = values.without_missing(arrays.plain(array))
-        return np.ascontiguousarray(hash_rows([array])[:, 0])
+        return np.unique(hash_rows([array])[:, 0])
+
+    @functools.cached_property
+    def text_hashes(self) -> U64:
+        """A hash of each of :attr:`present`."""
+        return _text_hashes(self.present)
+
+    @functools.cached_property
+    def text_runs(self) -> tuple[U64, Int64]:
+        """:attr:`text_hashes` sorted, and where each distinct one begins."""
+        from dsm_dask.stats import kernels
+
+        ordered = kernels.sort(self.text_hashes)
+        return ordered, kernels.run_starts(ordered)
 
     @functools.cached_property
     def present(self) -> pa.Array:

@@ -76,8 +76,14 @@ class Count:
         )
 
     def merge(self, left: Counts, right: Counts) -> Counts:
-        pairs = zip(dataclasses.astuple(left), dataclasses.astuple(right), strict=True)
-        return Counts(*(a + b for a, b in pairs))
+        return Counts(
+            count=left.count + right.count,
+            nulls=left.nulls + right.nulls,
+            nan=left.nan + right.nan,
+            infinities=left.infinities + right.infinities,
+            zeros=left.zeros + right.zeros,
+            negatives=left.negatives + right.negatives,
+        )
 
     def finish(self, state: Counts) -> Counts:
         return state

@@ -90,8 +90,9 @@ class Distinct:
 
 
 def _joined(left: U64, right: U64) -> DistinctState:
+    """Both are without duplicates."""
     empty = np.empty(0, np.uint64)
-    if len(right) > 8 * K and len(np.unique(right[: 2 * K])) > K:  # spare it the sort
+    if len(right) > K:  # spare it the sort
         return DistinctState(empty, _registered(_registered(_none(), left), right))
     both = np.unique(np.concatenate([left, right]))
     if len(both) <= K:

@@ -228,8 +228,12 @@ def _shape(
     if variance < 1e-60:  # of values at most 1: the powers may have underflowed
         return None, None
     third, fourth = central.third / central.count, central.fourth / central.count
-    found = third / variance**1.5, fourth / variance**2 - 3
-    return float(f"{found[0]:.8g}"), float(f"{found[1]:.8g}")  # the rest depends on the cut
+    return _rounded(third / variance**1.5), _rounded(fourth / variance**2 - 3)
+
+
+def _rounded(number: float) -> float:
+    """To 8 digits: the rest depends on the cut."""
+    return (float(f"{number:.8g}") if abs(number) >= 1 else round(number, 8)) + 0.0
 
 
 def _sums(numbers: npt.NDArray[Any]) -> MomentsState:

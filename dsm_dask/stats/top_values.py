@@ -150,10 +150,9 @@ def _most_frequent(column: columns.Column) -> tuple[pa.Array, Int64, int]:
         return (found.take(pa.array(kept)) if len(kept) < len(found) else found), counts, error
     from dsm_dask.stats import kernels
 
-    hashes = kernels.sort(column.hashes)
-    starts = kernels.run_starts(hashes)
+    hashes, starts = column.text_runs
     counts, kept, error = _prune(np.diff(starts, append=len(hashes)))
-    places = kernels.first_places(column.hashes, hashes[starts[kept]])
+    places = kernels.first_places(column.text_hashes, hashes[starts[kept]])
     return column.present.take(pa.array(places)), counts, error
 
 
@@ -161,9 +160,18 @@ def _prune(counts: Int64) -> tuple[Int64, npt.NDArray[np.int64], int]:
     """Counts of the values to keep, which those are, and what was taken off each."""
     if len(counts) <= CAPACITY:
         return counts, np.arange(len(counts)), 0
-    taken = int(np.partition(counts, -CAPACITY - 1)[-CAPACITY - 1])
+    taken = _next_largest(counts)
     kept = np.flatnonzero(counts > taken)
     return counts[kept] - taken, kept, taken
+
+
+def _next_largest(counts: Int64) -> int:
+    """The largest count but :data:`CAPACITY`. Most are small and alike, which partitioning is slow
+    with: they are counted."""
+    if len(counts) < 8 * CAPACITY or int(counts.max()) > len(counts):
+        return int(np.sort(counts)[-CAPACITY - 1])
+    at_least = np.cumsum(np.bincount(counts)[::-1])
+    return len(at_least) - 1 - int(np.searchsorted(at_least, CAPACITY + 1))
 
 
 def _shorten(found: pa.Array) -> pa.Array:

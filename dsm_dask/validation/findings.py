@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from dsm_dask import storage
+from dsm_dask.report import check_page
+
 Severity = Literal["error", "warning"]
 
 SHOWN = 20
@@ -94,6 +97,12 @@ class Checked:
         if self.skipped:
             shown["skipped"] = [one.to_dict() for one in self.skipped]
         return shown
+
+    def save_html(self, uri: str, title: str = "Check") -> int:
+        """Write what the check said as one self-contained page; its size in bytes."""
+        page = check_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
 
     def to_arrow(self) -> pa.Table:
         """One row a finding; values of columns as text, for they differ in type."""

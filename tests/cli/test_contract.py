@@ -162,7 +162,7 @@ def test_text_is_for_people(ds, tmp_path, verb):
     args = {
         "create": [tmp_path / "new", tmp_path / "raw"], "append": [ds, tmp_path / "raw"],
         "profile": [ds], "dedup": [ds, "--on", "text"], "drop": [ds, "--where", "id = 1"],
-        "drift": [ds, ds],
+        "drift": [ds, ds], "check": [ds, "--against", ds],
         "log": [ds], "show": [ds], "diff": [ds, ds], "tag": [ds, "t"], "branch": [ds, "b"],
         "restore": [ds, "1"], "verify": [ds], "gc": [ds], "explain": ["schema"],
     }.get(verb)  # fmt: skip

@@ -29,9 +29,11 @@ const track = (place, chart) => {
   const { levels } = chart;
   const whole_ = levels.length;
   const percent = (at) => `${round((100 * at) / whole_)}%`;
-  const parts = [...new Set(levels)].filter((level) => level !== "-").map((level) => make("path", {
-    class: level === "x" ? "few" : `${head.scale}${level}`, d: squares(levels, level),
-    ...(level === "x" ? { fill: "url(#hatch)" } : {}),
+  const steps = [...new Set(levels)].filter((level) => level !== "-" && level !== "x");
+  const parts = steps.map((level) => make("path", { class: `${head.scale}${level}`, d: squares(levels, level) }));
+  // outside of the stretched part: its pattern would be stretched, too
+  const few = [...levels.matchAll(/x+/g)].map((run) => make("rect", {
+    class: "few", fill: "url(#hatch)", x: percent(run.index), width: percent(run[0].length), height: "100%",
   }));
   const cells = make("svg", {
     class: "cells", viewBox: `0 0 ${whole_} 1`, preserveAspectRatio: "none", width: "100%", height: "100%",
@@ -40,7 +42,7 @@ const track = (place, chart) => {
   const mark = (i, name, d) => make("svg", { class: name, x: percent(i), overflow: "visible" }, make("path", { d }));
   const plot = make("svg", {
     class: "row", role: "img", "aria-label": `${chart.name}: ${chart.told}. Arrow keys read the cells.`,
-  }, cells, at, ...(chart.changes || []).map((i) => mark(i, "changed", "M-5 -4H5L0 4ZM-1 0H1V40H-1Z")),
+  }, cells, ...few, at, ...(chart.changes || []).map((i) => mark(i, "changed", "M-5 -4H5L0 4ZM-1 0H1V40H-1Z")),
     ...[...(chart.unsure || "")].flatMap((one, i) => (one === "1" ? [mark(i + 0.5, "unsure", "M-3 9H3V11H-3Z")] : [])));
   place.append(plot);
   const readout = document.getElementById(head.readout);

@@ -25,7 +25,8 @@ if (filter) {
     const text = (name) => card.querySelector(name).textContent;
     return `${text("h3")} ${text(".type")}`.toLowerCase();
   });
-  const columns = (count) => `${whole.format(count)} column${count === 1 ? "" : "s"}`;
+  const thing = document.getElementById("shown").dataset.thing || "column";
+  const columns = (count) => `${whole.format(count)} ${thing}${count === 1 ? "" : "s"}`;
   const apply = () => {
     const wanted = filter.value.trim().toLowerCase();
     let found = 0;
