@@ -125,7 +125,6 @@ def run(fold: Fold[Any, R_co], batches: Iterable[pa.RecordBatch]) -> R_co:
     return fold.finish(update_all(fold, batches))
 
 
-@functools.lru_cache(maxsize=65536)
 def fingerprint(fold: Fold[Any, Any]) -> str:
     """A name for the computation: the class, the fields, and the format of the empty state.
 
@@ -133,8 +132,13 @@ def fingerprint(fold: Fold[Any, Any]) -> str:
     >>> fingerprint(Count("x")) == fingerprint(Count("x")) != fingerprint(Count("y"))
     True
     """
+    return _fingerprint(fold)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=65536)
+def _fingerprint(fold: Any) -> str:
     kind = type(fold)
-    fields = {f.name: _named(getattr(fold, f.name)) for f in dataclasses.fields(fold)}  # type: ignore[arg-type]
+    fields = {f.name: _named(getattr(fold, f.name)) for f in dataclasses.fields(fold)}
     empty = codec.encode(fold.init())
     text = codec.encode([kind.__module__, kind.__qualname__, fields, empty])
     return hashlib.blake2b(text, digest_size=16).hexdigest()

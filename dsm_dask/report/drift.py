@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 _LISTED = 12
 """Columns in the overview; all have a card."""
-_BAR = 4.0
+_BAR = 10.0
 """Thresholds that the overview's bars have room for."""
 
 
@@ -214,6 +214,7 @@ def _figures(column: Json) -> list[columns.Figure]:
     values, errors = column.get("distances") or {}, column.get("errors") or {}
     nulls = column.get("nulls") or {}
     sides = [nulls.get(side) for side in ("reference", "current")]
+    missing = "" if None in sides else " → ".join(text.share(part or 0.0, 1) for part in sides)
     limit = column.get("threshold")
     kind = "p-value" if method in distance.BY_P_VALUE else ""
     adjusted, p = column.get("adjusted_p_value"), column.get("p_value")
@@ -226,7 +227,7 @@ def _figures(column: Json) -> list[columns.Figure]:
         ("p-value", "" if p is None else distance.p_value(p) if adjusted is None else
          f"{distance.p_value(p)}, adjusted {distance.p_value(adjusted)}",
          "Adjusted for the number of columns (Benjamini-Hochberg)"),
-        ("Missing", "" if None in sides else " → ".join(text.share(s, 1) for s in sides), ""),
+        ("Missing", missing, ""),
     ]  # fmt: skip
     return [columns.Figure(label, value, hint=hint) for label, value, hint in shown if value]
 
@@ -245,9 +246,8 @@ def _chart(column: Json) -> tuple[dict[str, Any], tuple[Pair, ...]]:
     if other and any(other.get(side) for side in sides):
         for side in sides:
             sides[side].append(other.get(side) or 0.0)
-        pairs.append(
-            _pair("all other values", *(other.get(side) or 0.0 for side in sides), "other")
-        )
+        before, after = (sides[side][-1] for side in ("reference", "current"))
+        pairs.append(_pair("all other values", before, after, "other"))
     return {"pairs": True, **sides}, tuple(pairs)
 
 

@@ -27,7 +27,7 @@ def of(batch: pa.RecordBatch, name: str) -> Column:
     known = getattr(_latest, "known", None)
     if known is None or known[0] is not batch or known[1] != name:
         known = _latest.known = (batch, name, Column(batch.column(name)))
-    return known[2]  # type: ignore[no-any-return]
+    return known[2]
 
 
 class Column:

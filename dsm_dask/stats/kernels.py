@@ -37,9 +37,9 @@ def sort(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.sort(numbers)
     keys = np.empty(len(numbers), np.uint64)
     _to_keys(numbers.view(np.uint64), keys, ord(numbers.dtype.kind))
-    keys = _radix_sort(keys)
-    _from_keys(keys, ord(numbers.dtype.kind))
-    return keys.view(numbers.dtype)
+    found: U64 = _radix_sort(keys)
+    _from_keys(found, ord(numbers.dtype.kind))
+    return found.view(numbers.dtype)
 
 
 @_compiled

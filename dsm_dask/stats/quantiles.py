@@ -128,10 +128,13 @@ class Quantiles:
         return QuantilesState(tuple(runs), right.empty if left.empty is None else left.empty)
 
     def seal(self, state: QuantilesState) -> QuantilesState:
-        """One run instead of several: a quarter of the bytes, for one more reduction."""
+        """One run instead of several, of a value for every 32 (at least 512 of them, unless all
+        are there): small beside the column, for one or two more reductions."""
         runs = list(state.runs)
         while len(runs) > 1:
             runs[-2:] = [_join(runs[-2], runs[-1])]
+        if runs and len(runs[0].values) < runs[0].weight:
+            runs = [_reduce(runs[0], max(512, min(K, runs[0].weight // 32)))]
         return QuantilesState(tuple(runs), state.empty)
 
     def finish(self, state: QuantilesState) -> QuantileValues:
@@ -184,12 +187,12 @@ def _join(left: Run, right: Run) -> Run:
     return Run(picked, weight, error + weight / (2 * K))
 
 
-def _reduce(run: Run) -> Run:
-    if len(run.values) <= K:
+def _reduce(run: Run, size: int = K) -> Run:
+    if len(run.values) <= size:
         return run
-    # the values at K ranks in the middle of K equal shares
-    ranks = np.ceil((np.arange(K) + 0.5) * (len(run.values) / K)).astype(np.int64) - 1
-    return Run(run.values[ranks], run.weight, run.error + run.weight / (2 * K))
+    # the values at as many ranks, in the middle of equal shares
+    ranks = np.ceil((np.arange(size) + 0.5) * (len(run.values) / size)).astype(np.int64) - 1
+    return Run(run.values[ranks], run.weight, run.error + run.weight / (2 * size))
 
 
 def _cumulative(runs: tuple[Run, ...]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:

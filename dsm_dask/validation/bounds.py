@@ -123,7 +123,8 @@ def _rounded(limit: Fraction, dtype: pa.DataType) -> float:
         number = math.inf if limit > 0 else -math.inf
     kinds = {"halffloat": np.float16, "float": np.float32}
     with np.errstate(over="ignore"):
-        return float(kinds.get(str(dtype), np.float64)(number))
+        kind: Any = kinds.get(str(dtype), np.float64)
+        return float(kind(number))
 
 
 def _integers(array: pa.Array, limit: Fraction, side: Side) -> Bools:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dsm_dask import arrays
@@ -147,9 +149,8 @@ def _times(kind: str, states: States) -> dict[str, Any]:
         first, last = parse_bound(low, kind), parse_bound(high, kind)
     except ValueError:  # not a time: the smallest integer stands for none in most libraries
         return {}
-    days = math.ceil((last + max(last - first, YEAR)) / 86_400)
-    later = values.to_json(values.to_python(pa.scalar(days, pa.date32()))) if days < 2**31 else None
-    return {"min": low, "max": later}
+    days = math.ceil((last + max(last - first, Fraction(YEAR))) / 86_400)
+    return {"min": low, "max": str(np.datetime64(days, "D"))}
 
 
 def _texts(kind: str, states: States) -> dict[str, Any]:

@@ -38,31 +38,33 @@ class _Model(BaseModel):
 class Rows(_Model):
     """How many rows a table may have."""
 
-    min: int | None = Field(None, ge=0, description="The fewest.")
-    max: int | None = Field(None, ge=0, description="The most.")
+    min: int | None = Field(default=None, ge=0, description="The fewest.")
+    max: int | None = Field(default=None, ge=0, description="The most.")
 
 
 class ColumnSchema(_Model):
     """What a column is held to. What is not said is not checked."""
 
     type: Annotated[str, AfterValidator(read_type)] | None = Field(
-        None, description="Logical type: int64, float32, string, timestamp[us, tz=UTC], ..."
+        default=None, description="Logical type: int64, float32, string, timestamp[us, tz=UTC], ..."
     )
-    optional: bool = Field(False, description="The column may be missing.")
-    nulls: float | None = Field(None, ge=0, le=1, description="Largest share of nulls.")
-    nan: bool | None = Field(None, description="Whether NaN may occur.")
-    infinite: bool | None = Field(None, description="Whether infinities may occur.")
-    min: Text | None = Field(None, description="Smallest number or time.")
-    max: Text | None = Field(None, description="Largest number or time.")
+    optional: bool = Field(default=False, description="The column may be missing.")
+    nulls: float | None = Field(default=None, ge=0, le=1, description="Largest share of nulls.")
+    nan: bool | None = Field(default=None, description="Whether NaN may occur.")
+    infinite: bool | None = Field(default=None, description="Whether infinities may occur.")
+    min: Text | None = Field(default=None, description="Smallest number or time.")
+    max: Text | None = Field(default=None, description="Largest number or time.")
     normalised: Normalised | None = Field(
-        None, description="0..1, -1..1, or standard: mean 0 and standard deviation 1."
+        default=None, description="0..1, -1..1, or standard: mean 0 and standard deviation 1."
     )
-    categories: tuple[Text, ...] | None = Field(None, description="All values that may occur.")
-    min_length: int | None = Field(None, ge=0, description="In characters, bytes or items.")
-    max_length: int | None = Field(None, ge=0, description="In characters, bytes or items.")
-    empty: bool | None = Field(None, description="Whether empty strings may occur.")
-    unique: bool = Field(False, description="No value occurs twice; nulls are no values.")
-    unit_norm: bool = Field(False, description="Vectors are of length 1.")
+    categories: tuple[Text, ...] | None = Field(
+        default=None, description="All values that may occur."
+    )
+    min_length: int | None = Field(default=None, ge=0, description="In characters, bytes or items.")
+    max_length: int | None = Field(default=None, ge=0, description="In characters, bytes or items.")
+    empty: bool | None = Field(default=None, description="Whether empty strings may occur.")
+    unique: bool = Field(default=False, description="No value occurs twice; nulls are no values.")
+    unit_norm: bool = Field(default=False, description="Vectors are of length 1.")
 
 
 Column = Annotated[ColumnSchema, BeforeValidator(_mapping)]
@@ -76,11 +78,11 @@ class Schema(_Model):
     """
 
     version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(
-        1, description="Version of this format."
+        default=1, description="Version of this format."
     )
     rows: Annotated[Rows, BeforeValidator(_mapping)] | None = None
-    new_columns: bool = Field(False, description="Whether there may be other columns.")
+    new_columns: bool = Field(default=False, description="Whether there may be other columns.")
     keys: tuple[Key, ...] = Field(
-        (), description="Lists of columns, which together are different in every row."
+        default=(), description="Lists of columns, which together are different in every row."
     )
     columns: Annotated[dict[str, Column], BeforeValidator(_mapping)] = {}

@@ -113,13 +113,9 @@ def change(expected: str, found: str) -> str | None:
     kind = kind_of_name(expected)
     if kind == "list" and re.sub(r"\[\d+\]$", "", expected) == re.sub(r"\[\d+\]$", "", found):
         return "dimension"
-    families = [re.sub(r"\d", "", name.partition("[")[0]) for name in (expected, found)]
-    same_zone = ("tz=" in expected) == ("tz=" in found)
-    narrow = kind in {*_NUMBERS, "moment", "time", "duration"}
-    if narrow and kind == kind_of_name(found) and same_zone:
-        signs = {family for family in families if kind == "integer"}
-        return "precision" if len(signs) < 2 and _zone(expected) == _zone(found) else "type"
-    return "type"
+    families = {re.sub(r"\d", "", name.partition("[")[0]) for name in (expected, found)}
+    narrow = kind in {*_NUMBERS, "moment", "time", "duration"} and len(families) == 1
+    return "precision" if narrow and _zone(expected) == _zone(found) else "type"
 
 
 def _zone(name: str) -> str:

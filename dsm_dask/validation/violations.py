@@ -54,17 +54,19 @@ class NotFinite:
     def mask(self, batch: pa.RecordBatch) -> Bools:
         array = values.column(batch, self.column)
         valid = arrays.validity(array)
+        found: Any
         if vectors.is_vector(array.type):
             found = self._vectors(batch, array)
         else:
             numbers = arrays.fixed_width(array)
             found = np.isinf(numbers) if self.infinite else np.isnan(numbers)
-        return found if valid is None else found & valid
+        broken: Bools = np.asarray(found if valid is None else found & valid)
+        return broken
 
     def _vectors(self, batch: pa.RecordBatch, array: pa.Array) -> Bools:
         # as VectorsState counts them: a null component is NaN, a vector with NaN is not infinite
         found, whole = vectors.matrix(batch, self.column)
-        torn = np.isnan(found)
+        torn: Any = np.isnan(found)
         size = array.type.list_size
         known = arrays.validity(array.values.slice(array.offset * size, found.size))
         if known is not None:
@@ -159,7 +161,8 @@ class NotUnit:
         found, whole = vectors.matrix(batch, self.column)
         with np.errstate(invalid="ignore", over="ignore"):
             norms = np.sqrt(np.einsum("ij,ij->i", found, found))
-            return whole & ~(np.abs(norms - 1) <= self.slack)
+            far: Bools = whole & ~(np.abs(norms - 1) <= self.slack)
+        return far
 
 
 # ---------------------------------------------------------------------------------------------

@@ -76,6 +76,17 @@ def test_profile(ds, source):
     assert list(told("profile", ds, "--columns", "score, id")["columns"]) == ["score", "id"]
 
 
+def test_check(ds, source, tmp_path):
+    found = told("check", ds, "--against", source)
+    assert found.keys() >= {"data", "against", "passed", "rows", "findings", "checked"}
+    assert (found["passed"], found["findings"], found["rows"]) == (True, [], 8)
+    made = told("check", ds, "--infer", tmp_path / "s.yaml")
+    assert made["columns"] == ["id", "text", "score"]
+    other = parquet(tmp_path / "other.parquet", TABLE.drop(["text"]))
+    (finding,) = told("check", other, "--against", tmp_path / "s.yaml", code=1)["findings"]
+    assert (finding["rule"], finding["column"]) == ("missing_column", "text")
+
+
 def test_dedup(ds, tmp_path):
     found = told("dedup", ds, "--on", "text")
     assert found.keys() >= {"rows", "clusters", "duplicates", "kept"}

@@ -193,3 +193,22 @@ def test_a_real_comparison_is_saved_as_a_page(tmp_path: Any) -> None:
     file = tmp_path / "page.html"
     assert found.save_html(str(file), "Nulls") == file.stat().st_size
     assert "missing values" in file.read_text()
+
+
+def test_other_results_are_saved_as_pages(tmp_path: Any) -> None:
+    from dsm_dask.monitoring.series import Series
+    from dsm_dask.monitoring.slices import Slices
+    from dsm_dask.validation.findings import Checked, Finding
+
+    finding = Finding("nulls", "<x>", "more nulls", 0, 3)
+    made = {
+        "Failed.": Checked("new", "old", 9, (finding,), 2, 7),
+        "without a time": Series(9, "at", "1d", "first", (), {}, null_rows=4),
+        "Slices that drifted": Slices("a", "b", "lang", (), {}),
+    }
+    for told, result in made.items():
+        file = tmp_path / "page.html"
+        assert result.save_html(str(file), "<t>") == file.stat().st_size
+        page = file.read_text(encoding="utf-8")
+        assert told in page
+        assert "<h1><bdi>&lt;t&gt;</bdi></h1>" in page

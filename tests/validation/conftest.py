@@ -27,7 +27,7 @@ class Part:
     def read(self, columns):
         ids = pa.array(np.arange(self.start, self.start + self.rows), pa.uint64())
         whole = self.data.append_column(ROW_ID, ids)
-        yield from whole.select(list(columns)).combine_chunks().to_batches(7)
+        yield from whole.select(list(columns)).combine_chunks().to_batches(97)
 
 
 @dataclasses.dataclass(frozen=True)
