@@ -220,8 +220,8 @@ def drift_by(
 ) -> _slices.Slices:
     """See :func:`dsm_dask.monitoring.slices.drift_by`."""
     with _engine(engine) as used:
-        sides = open_data(reference, used.map), open_data(current, used.map)
-        return _slices.drift_by(*sides, by, engine=used, **options)
+        one, other = (_drift.open_rows(side, used.map) for side in (reference, current))
+        return _slices.drift_by(one, other, by, engine=used, **options)
 
 
 def verify(dataset: str, *, engine: Engine | None = None) -> _verify.Verified:

@@ -36,7 +36,8 @@ class StateStore:
         found: dict[str, Any] = {}
         for item in storage.listing(storage.join(self.uri, partition)):
             with contextlib.suppress(StateVersion, NotFound):
-                found.update(codec.decode(_unpacked(storage.read(item.uri))))
+                states = codec.decode(_unpacked(storage.read(item.uri)))
+                found.update(states if isinstance(states, dict) else {})
         return found
 
     def save(self, partition: str, states: dict[str, Any]) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
+
+import pyarrow as pa
 
 from dsm_dask import codec, storage
 from dsm_dask.errors import (
@@ -62,6 +65,16 @@ def group_size(partitions: Sequence[Partition]) -> int:
     return size
 
 
+class _Pickler(pickle.Pickler):
+    """Arrow pickles a scalar as the Python object of the same value, which loses nanoseconds and
+    fails for years past 9999."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, pa.Scalar):
+            return codec.decode, (codec.encode(value),)
+        return NotImplemented
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What a task gives back, as bytes, so that what reaches the client can be counted."""
@@ -71,7 +84,9 @@ class Answer:
     skipped: tuple[Skipped, ...] = ()
 
     def dump(self) -> bytes:
-        return pickle.dumps(self, protocol=5)
+        sink = io.BytesIO()
+        _Pickler(sink, protocol=5).dump(self)
+        return sink.getvalue()
 
     @staticmethod
     def load(payload: bytes) -> Answer:
@@ -195,8 +210,8 @@ class MergeTask:
         with _worker(self.options) as moved:
             states = [codec.decode(answer.results[0]) for answer in answers]
             merged = _kept(self.scan.merged(states), None if skipped else self.keep)
-        io = sum((answer.io for answer in answers), moved())
-        return Answer((), io, skipped), merged
+        total = sum((answer.io for answer in answers), moved())
+        return Answer((), total, skipped), merged
 
 
 @dataclasses.dataclass(frozen=True)

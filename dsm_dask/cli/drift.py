@@ -115,6 +115,7 @@ def _text(found: dict[str, Any]) -> str:
     head = "Drift" if found["drifted"] else "No drift"
     sure = "" if found["certain"] else " (uncertain: within the error of the summaries)"
     lines = [f"{head}: {len(drifted):,} of {len(columns):,} columns moved{sure}"]
+    lines += [f"  because {reason}" for reason in found["reasons"]]
     lines += [
         f"  {side:<9}  {found[side]}  ({found['rows'][side]:,} rows)"
         for side in ("reference", "current")
@@ -140,7 +141,7 @@ def _row(name: str, column: dict[str, Any]) -> list[Any]:
     limit = column["threshold"]
     if column["adjusted_p_value"] is not None and method in ("ks", "chi2"):
         told = f"p {column['adjusted_p_value']:.2g}"
-    moved = f"{_bar(column['score'])} {column['score']:.2g}×"
+    moved = f"{_bar(column['score'])} {column['score'] + 0.0:.2g}×"
     return [
         mark, text.short(name, 24), moved, method or "", told,
         "" if limit is None else f"{limit:g}", "; ".join(_notes(column)),

@@ -9,6 +9,7 @@ from dsm_dask.cli import text
 from dsm_dask.cli.outcome import Outcome
 from dsm_dask.dataset.version import open_data
 from dsm_dask.errors import UsageError
+from dsm_dask.monitoring.drift import open_rows
 from dsm_dask.monitoring.series import CAP as WINDOWS
 from dsm_dask.monitoring.series import drift_over, open_reference
 from dsm_dask.monitoring.slices import drift_by
@@ -75,7 +76,7 @@ def run_drift_by(
     html: str | None = None,
 ) -> None:
     """``dsm drift --by``."""
-    reference, current = (open_data(side, out.engine.map) for side in sides)
+    reference, current = (open_rows(side, out.engine.map) for side in sides)
     made = drift_by(
         reference, current, by, columns=columns, cap=CAP if cap is None else cap,
         engine=out.engine, **judged,

@@ -87,7 +87,7 @@ def profile(found: dict[str, Any]) -> str:
         )
         rows.append(
             [
-                short(name, 24), short(column["type"], 22), column["nulls"], column.get("distinct"),
+                short(name, 24), short(column["type"], 22), column["nulls"], _distinct(column),
                 short(low, 16), short(middle, 12) if middle is not None else note, short(high, 16),
             ]
         )  # fmt: skip
@@ -187,3 +187,11 @@ def dedup(found: dict[str, Any]) -> str:
         ]
         lines.append(table(["copies", "kept row", "value"], rows, "0 1"))
     return "\n".join(lines)
+
+
+def _distinct(column: dict[str, Any]) -> str:
+    """Estimates with a sign that says so."""
+    count = column.get("distinct")
+    if count is None:
+        return ""
+    return f"{count:,}" if column.get("distinct_exact", True) else f"~{count:,}"

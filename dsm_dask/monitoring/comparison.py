@@ -91,7 +91,7 @@ class TypeChange:
 class Comparison:
     """``columns`` are those that both sides have, the one that moved farthest first; ``added``,
     ``removed`` and ``changed`` tell of the schema. ``drifted``: the share of columns that drifted
-    is above zero, and at least ``share``."""
+    is above zero, and at least ``share``; or there are ``reasons`` that no distance tells."""
 
     reference: str
     current: str
@@ -112,13 +112,27 @@ class Comparison:
         return drifted / len(self.columns) if self.columns else 0.0
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """What makes the data drifted whatever the distances: no rows on just one side, columns
+        that are gone or can no longer be compared, nothing in common."""
+        found = []
+        if bool(self.rows[0]) != bool(self.rows[1]):
+            found.append(f"the {'current' if self.rows[0] else 'reference'} side has no rows")
+        if not self.columns and not self.changed:
+            found.append("no column can be compared")
+        found += [f"column {name!r} is gone" for name in self.removed]
+        unlike = [change for change in self.changed if not change.compared]
+        found += [f"column {c.column!r} was {c.reference}, is {c.current}" for c in unlike]
+        return tuple(found)
+
+    @property
     def drifted(self) -> bool:
-        return 0 < self.share_drifted >= self.share
+        return bool(self.reasons) or 0 < self.share_drifted >= self.share
 
     @property
     def certain(self) -> bool:
         """Whether no error of the summaries could change the verdict for the dataset."""
-        if not self.columns:
+        if self.reasons or not self.columns:
             return True
         sure = [c.drift for c in self.columns.values() if c.verdict.certain]
         open_ = len(self.columns) - len(sure)
@@ -130,6 +144,7 @@ class Comparison:
         shown: dict[str, Any] = {
             "drifted": self.drifted,
             "certain": self.certain,
+            "reasons": list(self.reasons),
             "reference": self.reference,
             "current": self.current,
             "rows": {"reference": self.rows[0], "current": self.rows[1]},

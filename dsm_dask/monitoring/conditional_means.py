@@ -17,6 +17,10 @@ Floats = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 
+HUGE = 1e290
+"""Scores from here on are left out like infinite ones: their sums could overflow."""
+
+
 @codec.state("monitoring.conditional_means", 1)
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeansState:
@@ -63,7 +67,7 @@ class ConditionalMeans:
 
     def update(self, state: MeansState, batch: pa.RecordBatch) -> MeansState:
         scores, scored = _numbers(values.column(batch, self.score))
-        scored &= np.isfinite(scores)
+        scored &= np.abs(scores) < HUGE
         slots = self._slots(values.column(batch, self.column))[scored]
         counts = np.bincount(slots, minlength=self.bins).astype(np.int64)
         sums: Floats = np.bincount(slots, scores[scored], self.bins).astype(np.float64)
@@ -79,7 +83,7 @@ class ConditionalMeans:
     def same(self, left: MeansState, right: MeansState, rows: pa.RecordBatch) -> bool:
         """Equal but for rounding."""
         scores, scored = _numbers(values.column(rows, self.score))
-        scale = float(np.abs(scores[scored & np.isfinite(scores)]).sum())
+        scale = float(np.abs(scores[scored & (np.abs(scores) < HUGE)]).sum())
         return (
             left.skipped == right.skipped
             and left.counts.tolist() == right.counts.tolist()

@@ -106,6 +106,17 @@ def sketch_for_drift(
     return dataclasses.replace(made, columns=found)
 
 
+def open_rows(data: Any, map_: Any = map) -> Table:
+    """A table; raises UsageError for saved sketches, which have no rows."""
+    if isinstance(data, Sketches) or (isinstance(data, str) and _is_saved(data)):
+        raise UsageError(
+            "Saved sketches have no rows to group.",
+            where=data if isinstance(data, str) else data.uri,
+            valid="Give datasets or files.",
+        )
+    return open_data(data, map_)  # type: ignore[no-any-return]
+
+
 def open_side(data: Any, map_: Any = map) -> Table | Sketches:
     """A dataset, a table over files, or sketches that were saved, whichever ``data`` names.
 
@@ -127,6 +138,8 @@ def _is_saved(uri: str) -> bool:
         found = storage.info(uri)
     except NotFound:  # a folder, a glob, a dataset at a version; whoever opens it knows better
         return False
+    if uri.endswith(".dsm"):
+        return found.size is not None
     if found.size < len(_START):
         return False
     (start,) = storage.read_ranges(found.uri, [(0, len(_START))])

@@ -131,6 +131,7 @@ class Drift(TypedDict):
     __pydantic_config__ = Strict  # type: ignore[misc]
     drifted: bool
     certain: bool
+    reasons: list[str]
     reference: str
     current: str
     rows: Rows

@@ -78,6 +78,10 @@ class SliceDrift:
         }
 
 
+UNMATCHED = 0.05
+"""Share of rows in slices that only one side has, from where on the data has drifted."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Slices:
     """``slices`` are those that moved farthest first; ``new`` and ``vanished`` are values that only
@@ -96,7 +100,18 @@ class Slices:
 
     @property
     def drifted(self) -> bool:
-        return any(one.drifted for one in self.slices)
+        """Any slice moved; or values that only one side has make up a twentieth of its rows."""
+        return any(one.drifted for one in self.slices) or self.share_unmatched >= UNMATCHED
+
+    @property
+    def share_unmatched(self) -> float:
+        """Rows of values that the other side lacks, as a share: the larger one of both sides."""
+        shares = []
+        for side, other in ((0, 1), (1, 0)):
+            total = sum(one.rows[side] for one in self.slices) + self.left_out_rows[side]
+            lone = sum(one.rows[side] for one in self.slices if not one.rows[other])
+            shares.append(lone / total if total else 0.0)
+        return max(shares)
 
     @property
     def new(self) -> tuple[Any, ...]:
@@ -113,6 +128,7 @@ class Slices:
             "current": self.current,
             "by": self.by,
             "drifted": self.drifted,
+            "share_unmatched": self.share_unmatched,
             "slices": [one.to_dict(self.columns) for one in self.slices],
             "new": values.to_json(self.new),
             "vanished": values.to_json(self.vanished),

@@ -105,7 +105,7 @@ def _score(method: str, threshold: float, value: float, p_value: float | None) -
             return 0.0
         if p_value <= threshold**FARTHEST:
             return FARTHEST
-        score = math.log(p_value) / math.log(threshold)
+        score = math.log(p_value) / math.log(threshold) + 0.0
         return max(score, 1.0) if p_value <= threshold else min(score, _BELOW)
     least = LEAST.get(method, 0.0)
     score = max(0.0, (value - least) / (threshold - least))

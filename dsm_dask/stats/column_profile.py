@@ -55,7 +55,8 @@ class ColumnProfile:
             "min_truncated": extremes.min_truncated,
             "max_truncated": extremes.max_truncated,
             **_fields(self.moments or MeanStd()),
-            "distinct": distinct.count if distinct else None,
+            # an estimate may be above what there can be
+            "distinct": min(distinct.count, self.counts.values) if distinct else None,
             "distinct_exact": distinct.exact if distinct else None,
             "distinct_error": distinct.error if distinct else None,
             **_quantiles(self.quantiles),

@@ -153,7 +153,7 @@ class Grouped:
         ordered = found[::-1] if order is None else [found[i] for i in order]
         seen = _SEEN.finish(state.seen)
         rows = state.rows - int(state.counts.sum())
-        left = max(seen.count - len(found), 1 if rows else 0)
+        left = min(max(seen.count - len(found), 1 if rows else 0), rows)
         return Groups(tuple(ordered), left if rows else 0, seen.exact or not rows, rows)
 
     def same(self, left: Groups, right: Groups, rows: pa.RecordBatch) -> bool:

@@ -72,7 +72,10 @@ def load(uri: str) -> Sketches:
     Raises :class:`~dsm_dask.errors.StateVersion` for any other file, or one whose states this
     software does not read.
     """
-    found = codec.decode(storage.read(uri))
+    try:
+        found = codec.decode(storage.read(uri))
+    except StateVersion as error:
+        raise StateVersion(error.what, where=uri, valid="Save the profile again.") from error
     if not isinstance(found, Sketches):
         raise StateVersion("This file holds no sketches.", where=uri)
     return found

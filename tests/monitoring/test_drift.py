@@ -21,6 +21,7 @@ from dsm_dask.monitoring.drift import drift, open_side, sketch_for_drift
 from dsm_dask.monitoring.methods import THRESHOLDS
 from dsm_dask.monitoring.schema import DRIFT, json_schema
 from dsm_dask.monitoring.verdict import judge
+from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.testing.arrow import TYPES, arrow_arrays
 
 RNG = np.random.default_rng(21)
@@ -208,7 +209,8 @@ def test_no_rows(drifted):
     none, some = pa.array([], pa.float64()), pa.array([1.0, 2.0])
     for a, b in ((none, some), (some, none), (none, none)):
         found = drifted({"x": a}, {"x": b})
-        assert not found.drifted
+        assert found.drifted == (a is not b)  # rows on just one side
+        assert not found.columns["x"].drift
         assert found.columns["x"].method is None
         assert not found.columns["x"].verdict.certain
 
@@ -396,3 +398,28 @@ def test_importance_of_numbers_and_new_values(drifted):
     assert found.skipped == (0, int((y > 1.2).sum()))
     none = drifted({"x": x, "s": pa.nulls(N, pa.float64())}, {"x": y, "s": y}, score="s")
     assert none.importance is None
+
+
+@pytest.mark.parametrize(
+    ("current", "reason"),
+    [
+        ({"a": [], "b": []}, "no rows"),
+        ({"z": [1, 2]}, "no column"),
+        ({"a": [1, 2, 3]}, "'b' is gone"),
+        ({"a": [1, 2, 3], "b": [1, 2, 3]}, "was string"),
+    ],
+)
+def test_drift_that_no_distance_tells(tmp_path, current, reason):
+    tables = {"one": {"a": [1, 2, 3], "b": ["x", "y", "z"]}, "other": current}
+    for name, columns in tables.items():
+        made = {k: pa.array(v, None if v else SCHEMA[k]) for k, v in columns.items()}
+        pq.write_table(pa.table(made), tmp_path / f"{name}.parquet")
+    with Engine(workers=0) as engine:
+        sides = [open_parquet(str(tmp_path / f"{name}.parquet")) for name in tables]
+        found = drift(*sides, engine=engine)
+    assert found.drifted
+    assert found.certain
+    assert any(reason in one for one in found.reasons)
+
+
+SCHEMA = {"a": pa.int64(), "b": pa.string()}

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import dsm_dask as dsm
 from dsm_dask.cli import text
 from dsm_dask.errors import SchemaError, UnknownColumn
 from dsm_dask.fold import merge_all, update_all
 from dsm_dask.report import profile_page
+from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import TOGETHER, Profile, folds_for, profile
 from dsm_dask.stats.profile_schema import PROFILE, json_schema
 from dsm_dask.storage import IO
@@ -372,3 +375,15 @@ def test_time_zones_are_told_apart():
     ]  # fmt: skip
     assert shown["a"]["min"] == shown["b"]["min"] == "1970-01-01T00:00:00+00:00"
     assert shown["a"]["gaps"] == shown["b"]["gaps"]
+
+
+def test_times_that_python_has_no_objects_for_reach_the_client(tmp_path):
+    nanos = pa.array([1_234_567, 1_234_666], pa.time64("ns"))
+    far = pa.array([dt.date(2024, 1, 1), dt.date(9999, 12, 31)])
+    pq.write_table(pa.table({"t": nanos, "valid_to": far}), tmp_path / "times.parquet")
+    with dsm.Engine(workers=0) as engine:
+        shown = profile(open_parquet(str(tmp_path)), engine=engine).to_dict()["columns"]
+    assert shown["t"]["min"] == "00:00:00.001234567"
+    assert shown["t"]["max"] == "00:00:00.001234666"
+    assert shown["valid_to"]["max"] == "9999-12-31"
+    assert sum(shown["valid_to"]["histogram"]["counts"]) == 2
