@@ -20,7 +20,7 @@ from dsm_dask.stats.moments import Moments
 from dsm_dask.stats.sketches import Sketches
 from dsm_dask.stats.top_values import CAPACITY, LIMIT, TopValues
 from dsm_dask.validation.bounds import parse_bound
-from dsm_dask.validation.schema import ColumnSchema, Normalised, Schema
+from dsm_dask.validation.schema import ColumnSchema, Normalised, Rows, Schema
 from dsm_dask.validation.schema_file import dump_schema
 from dsm_dask.validation.types import kind_of_name, type_name
 
@@ -72,6 +72,7 @@ def infer(sketches: Sketches) -> Inferred:
     ``categories``: of strings with at most 50 different values, each seen 10 times on average.
     ``unique``: integers, strings and binaries of 10 or more values without a repeat; up to some
     thousands the sketch is exact, beyond, an estimate within two standard errors is marked.
+    ``rows``: one at least, if there was one: nothing at all is a finding, too.
     """
     columns: dict[str, ColumnSchema] = {}
     estimated = []
@@ -83,7 +84,8 @@ def infer(sketches: Sketches) -> Inferred:
             column = column.model_copy(update={"unique": True})
             estimated += [name] if repeats == "unclear" else []
         columns[name] = column
-    return Inferred(Schema(columns=columns), tuple(estimated))
+    rows = Rows(min=1) if sketches.rows else None
+    return Inferred(Schema(rows=rows, columns=columns), tuple(estimated))
 
 
 def _column(dtype: pa.DataType, states: States) -> ColumnSchema:

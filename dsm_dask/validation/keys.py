@@ -104,7 +104,13 @@ class _Keyed:
                     valid = pc.and_(valid, pc.invert(pc.is_nan(plain(batch.column(name))))
                                     .fill_null(False))  # fmt: skip
                 kept = valid if kept is None else pc.and_(kept, valid)
-            yield batch if kept is None or pc.all(kept).as_py() is not False else batch.filter(kept)
+            yield batch if kept is None or pc.all(kept).as_py() is not False else _rows(batch, kept)
+
+
+def _rows(batch: pa.RecordBatch, kept: pa.Array) -> pa.RecordBatch:
+    """Some rows of a batch, without encodings: Arrow does not filter views, and hashes are alike."""
+    columns = [plain(column).filter(kept) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 @contextlib.contextmanager

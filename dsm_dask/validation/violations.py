@@ -205,7 +205,9 @@ def _examples(batch: pa.RecordBatch, column: str, rows: npt.NDArray[np.int64]) -
 
 def shown(scalar: pa.Scalar) -> Any:
     """A value as JSON shows it, cut short."""
-    if scalar.is_valid and values.is_list(scalar.type) and len(scalar) > LIMIT:
+    if not scalar.is_valid:
+        return None
+    if values.is_list(scalar.type) and len(scalar) > LIMIT:
         return f"list of {len(scalar):,}"
     try:
         value = values.to_json(values.to_python(scalar))

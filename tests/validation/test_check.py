@@ -288,4 +288,5 @@ def test_times_far_away(unit, memory, engine):
 def test_next_to_no_rows(rows, memory, engine, reference):
     table = memory(pa.table(base(), TYPED).slice(0, rows))
     assert check(table, table, engine=engine).passed
-    assert check(table, reference, engine=engine).passed
+    found = check(table, reference, engine=engine).findings
+    assert [(f.rule, f.expected, f.found) for f in found] == [("rows", "at least 1", 0)][rows:]

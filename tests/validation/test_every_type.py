@@ -1,4 +1,4 @@
-"""Nulls and repeats planted in columns of every type: exactly those rows, by count and by row id."""
+"""Nulls and repeats planted in columns of every type: exactly those rows, by count and by id."""
 
 import numpy as np
 import pyarrow as pa
