@@ -30,8 +30,13 @@ def command(out: Outcome, job: str | None, dry_run: bool, schema: bool) -> None:
         out.say(plan, lambda: plan_text(plan))
         return
     found = run_job(loaded, engine=out.engine).to_dict()
-    damaged = any(s["verb"] == "verify" and s["result"]["damaged"] for s in found["steps"])
-    out.say(found, lambda: run_text(found), exit_code=1 if damaged else 0)
+    out.say(found, lambda: run_text(found), exit_code=1 if _findings(found) else 0)
+
+
+def _findings(found: dict[str, Any]) -> bool:
+    """Whether a step found something: damage, or a broken rule."""
+    results = [step["result"] for step in found["steps"] if step["verb"] in ("check", "verify")]
+    return any(result.get("damaged") or result.get("findings") for result in results)
 
 
 def plan_text(plan: dict[str, Any]) -> str:
@@ -45,9 +50,10 @@ def plan_text(plan: dict[str, Any]) -> str:
 
 def run_text(found: dict[str, Any]) -> str:
     """One line a step, then the totals."""
+    last = found["steps"][-1] if found["stopped"] else None
     rows = [
         [
-            step["verb"], _told(step), f"{step['seconds']:.1f} s",
+            step["verb"], _told(step, step is last), f"{step['seconds']:.1f} s",
             text.size(step["io"]["bytes_read"]), text.size(step["io"]["bytes_written"]),
             text.size(step["io"]["client_bytes"]),
         ]
@@ -65,7 +71,7 @@ def run_text(found: dict[str, Any]) -> str:
     return text.table(heads, rows, "2 3 4 5")
 
 
-def _told(step: dict[str, Any]) -> str:
+def _told(step: dict[str, Any], stopped: bool) -> str:
     result, verb_ = step["result"], step["verb"]
     if verb_ in ("create", "append", "drop"):
         return text.written(result).split("/")[-1]
@@ -74,6 +80,10 @@ def _told(step: dict[str, Any]) -> str:
         return f"{result['duplicates']:,} duplicates in {result['clusters']:,} clusters{kept}"
     if verb_ == "profile":
         return f"{result['rows']:,} rows, {len(result['columns'])} columns"
+    if verb_ == "check":
+        count = len(result["findings"])
+        stop = "; the job stopped here" if stopped else ""
+        return f"{count:,} finding{'' if count == 1 else 's'} against {result['against']}{stop}"
     if verb_ in ("tag", "branch"):
         return f"{result['name']} → version {result['version']}"
     if verb_ == "log":

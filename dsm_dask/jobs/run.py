@@ -24,12 +24,15 @@ from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec
+from dsm_dask.monitoring.drift import open_side
 from dsm_dask.report import run_page
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
 from dsm_dask.table import Table, check_columns
 from dsm_dask.task import tasks
+from dsm_dask.validation.check import check
+from dsm_dask.validation.schema_file import is_schema_file, load_schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,8 @@ class JobRun:
     io: dict[str, Any]
     bytes_in_dataset: int
     """Stored bytes of the rows' files."""
+    stopped: bool = False
+    """Whether the last step was a check with findings, and kept those after it from being run."""
 
     def to_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
@@ -94,7 +99,7 @@ class Meter:
 
 
 def run_job(job: spec.Job, *, engine: Engine) -> JobRun:
-    """Run every step of a job."""
+    """Run every step of a job, or all up to a check that fails."""
     engine.start()
     engine.on_error = job.on_error
     runner = _Runner(job, engine)
@@ -104,6 +109,8 @@ def run_job(job: spec.Job, *, engine: Engine) -> JobRun:
             meter = Meter(engine, driver)
             result = runner.run(step, whole)
             runner.done.append(StepRun(step.verb, result, meter.read()))
+            if step.verb == "check" and step.arguments.fail and not result["passed"]:
+                return dataclasses.replace(runner.so_far(whole), stopped=True)
         return runner.so_far(whole)
 
 
@@ -164,6 +171,19 @@ class _Runner:
         if args.html:
             found.save_html(args.html, self.here.name)
         return {"dataset": self.here.name, **found.to_dict()}
+
+    def _check(self, args: spec.Check) -> dict[str, Any]:
+        reference: Any
+        if is_schema_file(args.against):
+            reference = load_schema(args.against)
+        else:
+            reference = open_side(args.against, self.engine.map)
+        found = check(
+            self.here, reference, args.columns, engine=self.engine, examples=args.examples
+        )
+        if args.html:
+            found.save_html(args.html, self.here.name)
+        return {**found.to_dict(), "against": args.against}
 
     def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
         found = dedup_exact(
@@ -234,6 +254,8 @@ def _plan_step(step: spec.Step, table: Table) -> dict[str, Any]:
     columns: list[str] = []
     if step.verb == "profile":
         columns = args.columns or list(table.schema.names)
+    elif step.verb == "check":  # of its columns, some may be in the schema only
+        columns = [c for c in table.schema.names if c in (args.columns or table.schema.names)]
     elif step.verb == "dedup":
         columns = args.on
     elif step.verb == "drop":

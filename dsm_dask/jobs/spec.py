@@ -52,6 +52,16 @@ class Profile(_Model):
     html: str | None = Field(None, description="Write the profile as an HTML page here.")
 
 
+class Check(_Model):
+    """Hold the rows to a schema; on findings, stop the job before its next step."""
+
+    against: str = Field(description="A schema (.yaml), saved sketches, or data.")
+    columns: Strings | None = None
+    examples: int = Field(5, ge=0, description="Rows shown of a finding.")
+    html: str | None = Field(None, description="Write the findings as an HTML page here.")
+    fail: bool = Field(True, description="Stop on findings; if not, go on and tell at the end.")
+
+
 class Dedup(_Model):
     """Find rows that are equal on some columns, and drop all but the first."""
 
@@ -110,6 +120,7 @@ STEPS: dict[str, type[_Model]] = {
     "create": Create,
     "append": Append,
     "profile": Profile,
+    "check": Check,
     "dedup": Dedup,
     "drop": Drop,
     "tag": Tag,
@@ -127,6 +138,7 @@ class Step(_Model):
     create: Create | None = None
     append: Append | None = None
     profile: Profile | None = None
+    check: Check | None = None
     dedup: Dedup | None = None
     drop: Drop | None = None
     tag: Tag | None = None

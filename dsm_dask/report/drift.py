@@ -76,6 +76,10 @@ def verdict(found: Json) -> list[Phrase]:
     drifted = sum(bool(c.get("drift")) for c in cols.values())
     head = "Drift." if found.get("drifted") else "No drift."
     told = [Phrase(head, "strong"), Phrase(f" {_of(drifted, len(cols))} moved past their limits. ")]
+    reasons = found.get("reasons", [])
+    if reasons:
+        more = f" and {len(reasons) - 3:,} more" if len(reasons) > 3 else ""
+        told.append(Phrase(f"Whatever the distances: {'; '.join(reasons[:3])}{more}. "))
     if found.get("share") and drifted and not found.get("drifted"):
         limit = text.share(found["share"], 1)
         told.append(Phrase(f"The data counts as drifted from {limit} of the columns on. "))

@@ -1,7 +1,8 @@
 """Check: which rules of a schema data breaks, where, and how often.
 
 First the states of the data (kept beside a dataset) tell which rules can be broken, without a row
-being read. Then the columns of those alone are read, for exact counts, partitions and examples.
+being read. Then the columns of those alone are read, for exact counts, partitions and examples, and
+of a dataset with large columns only the partitions whose own states do not clear them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dsm_dask.validation.findings import SHOWN, Checked, Example, Finding, Place
 from dsm_dask.validation.infer import Inferred, infer
 from dsm_dask.validation.keys import find_repeats
 from dsm_dask.validation.schema import Schema
+from dsm_dask.validation.suspects import cleared
 from dsm_dask.validation.violations import Inspect
 
 EXAMPLES = 5
@@ -80,7 +82,7 @@ def check(
         if name in sketches.columns
         for rule in column_rules(name, column, sketches)
     ]
-    found = [*fixed.findings, *_broken(data, rules, examples, engine)]
+    found = [*fixed.findings, *_broken(data, schema, sketches, rules, examples, engine)]
     found += _keys(data, schema, sketches, examples, engine)
     order = {name: i for i, name in enumerate([*schema.columns, *data.schema.names])}
     return Checked(
@@ -129,14 +131,23 @@ def _narrowed(
     return narrowed, chosen & set(data.schema.names)
 
 
-def _broken(data: Table, rules: Iterable[Rule], examples: int, engine: Engine) -> list[Finding]:
+def _broken(
+    data: Table,
+    schema: Schema,
+    sketches: Sketches,
+    rules: Iterable[Rule],
+    examples: int,
+    engine: Engine,
+) -> list[Finding]:
     """The findings of the rules that the states do not clear."""
     suspects = [rule for rule in rules if not rule.holds]
     findings = [rule.finding for rule in suspects if rule.violation is None]
     read = [rule for rule in suspects if rule.violation is not None]
     if not read:
         return findings
-    inspect = Inspect(tuple(r.violation for r in read if r.violation is not None), examples)
+    violations = tuple(rule.violation for rule in read if rule.violation is not None)
+    columns = {violation.column: schema.columns[violation.column] for violation in violations}
+    inspect = Inspect(violations, examples, cleared(data, columns, sketches))
     seen = engine.map_partitions(inspect, data.partitions(), label="Checking")
     for i, rule in enumerate(read):
         counts = [(label, parts[i].count) for label, parts in seen]

@@ -108,7 +108,7 @@ class _Keyed:
 
 
 def _rows(batch: pa.RecordBatch, kept: pa.Array) -> pa.RecordBatch:
-    """Some rows of a batch, without encodings: Arrow does not filter views, and hashes are alike."""
+    """Some rows of a batch, without encodings: Arrow does not filter views. Hashes are alike."""
     columns = [plain(column).filter(kept) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -179,17 +179,21 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Inspect:
-    """Apply rules to a partition, reading only their columns; one :class:`Seen` for each rule."""
+    """Apply rules to a partition, reading only their columns; one :class:`Seen` for each rule.
+    ``cleared`` tells those that the partition is known not to break."""
 
     violations: tuple[Violation, ...]
     examples: int
+    cleared: Callable[[Partition], Collection[Violation]] | None = None
 
     def __call__(self, partition: Partition) -> tuple[str, list[Seen]]:
-        columns = list(dict.fromkeys(violation.column for violation in self.violations))
+        cleared = self.cleared(partition) if self.cleared is not None else ()
+        suspects = [(i, v) for i, v in enumerate(self.violations) if v not in cleared]
+        columns = dict.fromkeys(violation.column for _, violation in suspects)
         counts = [0] * len(self.violations)
         examples: list[list[Example]] = [[] for _ in self.violations]
-        for batch in partition.read([*columns, ROW_ID]):
-            for i, violation in enumerate(self.violations):
+        for batch in partition.read([*columns, ROW_ID]) if suspects else ():
+            for i, violation in suspects:
                 rows = np.flatnonzero(violation.mask(batch))
                 counts[i] += len(rows)
                 wanted = self.examples - len(examples[i])
