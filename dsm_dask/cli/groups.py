@@ -60,6 +60,12 @@ def run_drift_over(
         reference=open_reference(reference, table, over, columns, engine=out.engine),
         engine=out.engine, **judged,
     )  # fmt: skip
+    if all(window_rows.too_few for window_rows in made.windows):
+        raise UsageError(
+            f"There is nothing to compare: no window of {window} has enough rows.",
+            where=f"{data}, column {over!r}",
+            valid="Take a longer window, or look at how many of these times are null.",
+        )
     if html:
         made.save_html(html, data)
     found = {**made.to_dict(), "data": data, "reference": reference}
@@ -144,6 +150,9 @@ def slices_text(found: dict[str, Any]) -> str:
     drifted = sum(one["drifted"] for one in slices)
     head = "Drift" if found["drifted"] else "No drift"
     lines = [f"{head}: {drifted:,} of {len(slices):,} values of {found['by']} moved"]
+    if found["share_unmatched"]:
+        share = found["share_unmatched"]
+        lines.append(f"  {share:.0%} of the rows of one side have values that the other lacks")
     rows = []
     for one in slices[:LISTED]:
         moved = [name for name, column in one["columns"].items() if column["drift"]]

@@ -198,13 +198,6 @@ def drift_over(
             states = [side.get(name) for side in sides]
             measured[name] = _compare(states, reference, name, table.schema.field(name).type)
     assert first is not None
-    enough = [g for g in first.groups.groups if g.value is not None and g.rows >= least_rows]
-    if not enough:
-        raise UsageError(
-            f"There is nothing to compare: no window of {window} has {least_rows:,} rows.",
-            where=f"{table.uri}, column {over!r}",
-            valid="Take a longer window, or look at how many of these times are null.",
-        )
     rows = judge_all(measured, method, threshold)
     made = _series(table.schema, over, window, reference, least_rows, first.groups, rows)
     return dataclasses.replace(made, io=functools.reduce(operator.add, io), skipped=tuple(skipped))

@@ -120,6 +120,9 @@ def slices_verdict(found: Json, grid: Grid) -> list[Phrase]:
                f"{text.many(len(slices), 'value')} of "),
         Phrase(text.visible(found.get("by") or "the column"), "code"), Phrase(". "),
     ]  # fmt: skip
+    if lone := found.get("share_unmatched"):
+        told.append(Phrase(f"{text.share(lone, 1)} of the rows of one side have values that the "
+                           "other lacks. "))  # fmt: skip
     return told + _farthest(grid)
 
 

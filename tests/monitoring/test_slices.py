@@ -76,9 +76,10 @@ def test_new_and_vanished_slices(opened, engine):
     found = drift_by(opened("one", one), opened("two", two), "lang", engine=engine)
     assert (found.new, found.vanished) == (("es",), ("fr",))
     assert {part.value for part in found.slices if part.too_few} == {"es", "fr"}
-    assert not found.drifted
+    assert not any(part.drifted for part in found.slices)
+    assert found.drifted  # a third of the rows on either side has nothing to be compared with
     shown = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert (shown["new"], shown["vanished"], shown["drifted"]) == (["es"], ["fr"], False)
+    assert (shown["new"], shown["vanished"], shown["drifted"]) == (["es"], ["fr"], True)
     assert set(shown["slices"][0]) == {"value", "rows", "too_few", "drifted", "score", "columns"}
 
 
@@ -110,5 +111,5 @@ def test_what_cannot_be_asked_for(opened, engine):
     with pytest.raises(UsageError):
         drift_by(one, one, "lang", cap=0, engine=engine)
     empty = drift_by(one, opened("empty", made(0)[:0]), "lang", engine=engine)
-    assert not empty.drifted
+    assert (empty.drifted, empty.share_unmatched) == (True, 1.0)
     assert all(part.too_few for part in empty.slices)
