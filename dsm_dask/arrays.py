@@ -79,7 +79,7 @@ def fixed_width(array: pa.Array) -> npt.NDArray[Any]:
         if values is None:
             return np.zeros(len(array), dtype=np.bool_)
         return _bits(values, array.offset, len(array))
-    return words(array, _storage(array.type), 1)[:, 0]
+    return words(array, storage_type(array.type), 1)[:, 0]
 
 
 def words(array: pa.Array, dtype: Any, per_row: int) -> npt.NDArray[Any]:
@@ -108,7 +108,8 @@ def is_temporal(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_temporal(dtype) and not pa.types.is_interval(dtype))
 
 
-def _storage(dtype: pa.DataType) -> Any:
+def storage_type(dtype: pa.DataType) -> np.dtype[Any]:
+    """What :func:`fixed_width` gives of numbers, dates and times."""
     if pa.types.is_integer(dtype):
         return np.dtype(str(dtype))
     if pa.types.is_floating(dtype):

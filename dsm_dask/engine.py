@@ -262,7 +262,7 @@ class Engine:
         found = []
         for run in runs:
             kept = keeping(store, scan.members, run) if store and len(runs) > 1 else keep
-            if kept is not None and kept.load() is not None:
+            if kept is not None and kept is not keep and kept.load() is not None:
                 found.append(Branch((LoadTask(kept, self.options, tuple(run)),), None))
                 continue
             groups = [tuple(run[i : i + size]) for i in range(0, len(run), size)]

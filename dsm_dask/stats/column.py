@@ -74,11 +74,8 @@ class Column:
         """Distinct values and how often they occur, without nulls and NaN; None for texts and
         binaries most of which differ, where :attr:`text_runs` are the faster way."""
         if self._is_numeric:
-            dtype = self.plain.type
-            kind = f"float{dtype.bit_width}" if self.kind == "float" else _integer(dtype)
-            found = self.ordered[self.starts].astype(kind, copy=False)
             counts = np.diff(self.starts, append=len(self.ordered))
-            return values.from_numpy(found, dtype), counts
+            return values.from_numpy(self.ordered[self.starts], self.plain.type), counts
         if self._is_text and not self._is_repetitive:
             return None
         coded = pa.types.is_dictionary(self.stored.type) and self._is_text
@@ -141,10 +138,6 @@ class Column:
             return True
         sample = self.present.slice(0, _SAMPLE)
         return len(self.present) <= _SAMPLE or len(sample.unique()) < _SAMPLE // 4
-
-
-def _integer(dtype: pa.DataType) -> str:
-    return str(dtype) if pa.types.is_integer(dtype) else f"int{dtype.bit_width}"
 
 
 def _merged(found: pa.Array, counts: Int64) -> tuple[pa.Array, Int64]:

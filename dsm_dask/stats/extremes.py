@@ -99,11 +99,7 @@ def _batch_bounds(column: columns.Column) -> pa.Array | None:
         numbers = column.ordered
         if not len(numbers):
             return None
-        kind = f"float{array.type.bit_width}" if column.kind == "float" else None
-        kind = kind or (
-            str(array.type) if column.kind == "integer" else f"int{array.type.bit_width}"
-        )
-        return values.from_numpy(numbers[[0, -1]].astype(kind), array.type)
+        return values.from_numpy(numbers[[0, -1]], array.type)
     counted = column.value_counts if column.kind == "string" else None
     return _bounds(array if counted is None else counted[0])
 
@@ -114,8 +110,7 @@ def _bounds(array: pa.Array) -> pa.Array | None:
         numbers = values.present(array)
         if not len(numbers):
             return None
-        kind = np.float32 if pa.types.is_float32(dtype) else numbers.dtype
-        return values.from_numpy(np.array([numbers.min(), numbers.max()], kind), dtype)
+        return values.from_numpy(np.array([numbers.min(), numbers.max()]), dtype)
     if array.null_count == len(array):
         return None
     both = pc.min_max(array)

@@ -47,19 +47,19 @@ def without_missing(array: pa.Array) -> pa.Array:
     """``array`` without nulls and NaN, and with ``-0.0`` as ``0.0``."""
     if not pa.types.is_floating(array.type):
         return array.drop_null() if array.null_count else array
-    kind = np.float32 if pa.types.is_float32(array.type) else np.float64
-    return from_numpy(present(array).astype(kind, copy=False), array.type)
+    return from_numpy(present(array), array.type)
 
 
 def from_numpy(numbers: npt.NDArray[Any], dtype: pa.DataType) -> pa.Array:
-    """An Arrow array of ``dtype`` over stored numbers: the inverse of ``fixed_width``.
+    """An Arrow array of ``dtype`` over stored numbers, of any width: the inverse of
+    ``fixed_width``.
 
-    >>> from_numpy(np.array([0, 1], dtype=np.int32), pa.date32())[1].as_py()
+    >>> from_numpy(np.array([0, 1]), pa.date32())[1].as_py()
     datetime.date(1970, 1, 2)
     """
     if pa.types.is_boolean(dtype):
         return pa.array(numbers.astype(np.bool_))
-    buffer = pa.py_buffer(np.ascontiguousarray(numbers))
+    buffer = pa.py_buffer(np.ascontiguousarray(numbers, arrays.storage_type(dtype)))
     return pa.Array.from_buffers(dtype, len(numbers), [None, buffer])
 
 
