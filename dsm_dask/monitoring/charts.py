@@ -74,8 +74,7 @@ def shown(numbers: npt.NDArray[Any], dtype: pa.DataType) -> list[Any]:
     different units."""
     if values.kind_of(dtype) != "temporal" or numbers.dtype.kind == "f":
         return [values.to_json(number) for number in numbers.tolist()]
-    stored = values.from_numpy(numbers.astype(f"int{dtype.bit_width}"), dtype)
-    return [values.to_json(values.to_python(item)) for item in stored]
+    return [values.to_json(values.to_python(item)) for item in values.from_numpy(numbers, dtype)]
 
 
 def rounded(shares: Any) -> list[float]:

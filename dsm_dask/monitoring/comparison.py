@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from dsm_dask.errors import UnknownColumn, UsageError, nearest
 from dsm_dask.monitoring import methods
 from dsm_dask.monitoring.measure import Measured, measure
 from dsm_dask.monitoring.verdict import Verdict, judge
-from dsm_dask.report import drift_page
+from dsm_dask.report import drift_page, notebook
 from dsm_dask.stats import values
 from dsm_dask.stats.sketches import Sketches
 
@@ -184,16 +183,15 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         heads = ("column", "type", "drift", "method", "distance", "threshold", "score")
-        lines = ["".join(f"<th>{head}</th>" for head in heads)]
+        rows = []
         for name, c in self.columns.items():
             verdict = ("drift" if c.drift else "") + ("" if c.verdict.certain else " (uncertain)")
             distance = c.distance.value if c.distance else None
             cells = (name, c.type, verdict, c.method, distance, c.threshold, c.score)
-            lines.append("".join(f"<td>{_cell(cell)}</td>" for cell in cells))
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
+            rows.append([notebook.cell(cell, 4) for cell in cells])
         head = "Drifted" if self.drifted else "No drift"
         caption = f"{head}: {self.share_drifted:.0%} of columns"
-        return f"<table><caption>{caption}</caption>{body}</table>"
+        return notebook.table(caption, heads, rows)
 
 
 _SCHEMA = pa.schema(
@@ -305,10 +303,3 @@ def _in_all(sides: Sequence[Sketches], name: str) -> bool:
 
 def _type(side: Sketches, name: str) -> pa.DataType:
     return side.schema.field(name).type
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return html.escape(text if len(text) <= 60 else f"{text[:59]}…")

@@ -139,7 +139,11 @@ class Gaps:
         longest = [i for i in order[:SHOWN].tolist() if int(sizes[i]) > 1 << state.power]
         dtype, unit = state.empty.type, _seconds(state.empty.type)
         gaps = [
-            Gap(_value(starts[i], dtype), _value(ends[i], dtype), int(sizes[i]) * unit)
+            Gap(
+                values.from_number(starts[i], dtype),
+                values.from_number(ends[i], dtype),
+                int(sizes[i]) * unit,
+            )
             for i in longest
         ]
         occupied = len(used) / len(state.lows)
@@ -173,11 +177,6 @@ def _seconds(dtype: pa.DataType) -> float:
     if pa.types.is_date32(dtype):
         return float(_DAY)
     return 1e-3 if pa.types.is_date64(dtype) else 1 / _PER_SECOND[dtype.unit]
-
-
-def _value(number: np.int64, dtype: pa.DataType) -> Any:
-    kind = np.dtype(f"int{dtype.bit_width}")
-    return values.to_python(values.from_numpy(np.array([number], kind), dtype)[0])
 
 
 _compiled = numba.njit(cache=True, nogil=True)

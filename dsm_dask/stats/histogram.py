@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsm_dask import codec
+from dsm_dask import arrays, codec
 from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
 
@@ -180,6 +180,5 @@ def _edge(step: int, power: int, dtype: pa.DataType) -> Any:
     number = step << power
     if kind == "integer":
         return number
-    limits = np.iinfo(np.dtype(f"int{dtype.bit_width}"))
-    stored = np.array([min(max(number, limits.min), limits.max)], limits.dtype)
-    return values.to_python(values.from_numpy(stored, dtype)[0])
+    limits = np.iinfo(arrays.storage_type(dtype))
+    return values.from_number(min(max(number, int(limits.min)), int(limits.max)), dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import html
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.fold import Fold, Product
-from dsm_dask.report import profile_page
+from dsm_dask.report import notebook, profile_page
 from dsm_dask.stats import correlation, nested
 from dsm_dask.stats.column_profile import ColumnProfile
 from dsm_dask.stats.count import Count
@@ -149,13 +148,12 @@ class Profile:
 
     def _repr_html_(self) -> str:
         heads = ("column", "type", "nulls", "distinct", "min", "median", "max", "mean", "std")
-        lines = ["".join(f"<th>{head}</th>" for head in heads)]
+        rows = []
         for name, column in self.columns.items():
             shown = column.to_dict()
             shown.update(column=name, median=shown["quantiles"].get("0.5"))
-            lines.append("".join(f"<td>{_cell(shown[head])}</td>" for head in heads))
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f"<table><caption>{self.rows:,} rows</caption>{body}</table>"
+            rows.append([notebook.cell(shown[head], 6) for head in heads])
+        return notebook.table(f"{self.rows:,} rows", heads, rows)
 
 
 _SCHEMA = pa.schema(
@@ -285,10 +283,3 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return html.escape(text if len(text) <= 60 else f"{text[:59]}…")

@@ -225,8 +225,7 @@ def _typed(number: Any, dtype: pa.DataType) -> Any:
     """Stored number to value of the column's type."""
     if values.kind_of(dtype) != "temporal":
         return number
-    kind = np.dtype(f"int{dtype.bit_width}")
-    return values.to_python(values.from_numpy(np.array([number], kind), dtype)[0])
+    return values.from_number(number, dtype)
 
 
 def _distance(numbers: npt.NDArray[Any], one: Any, other: Any, dtype: pa.DataType) -> float:

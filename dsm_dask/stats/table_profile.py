@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from dsm_dask import arrays
@@ -166,5 +165,4 @@ def _typed(number: float, column: str | None, statistic: str, schema: pa.Schema)
     dtype = arrays.plain_type(schema.field(column).type)
     if values.kind_of(dtype) != "temporal":
         return values.to_json(number)
-    stored = np.array([number]).astype(f"int{dtype.bit_width}")
-    return values.to_json(values.to_python(values.from_numpy(stored, dtype)[0]))
+    return values.to_json(values.from_number(number, dtype))

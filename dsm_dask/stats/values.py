@@ -63,6 +63,15 @@ def from_numpy(numbers: npt.NDArray[Any], dtype: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(dtype, len(numbers), [None, buffer])
 
 
+def from_number(number: Any, dtype: pa.DataType) -> Any:
+    """A Python object of the value that one stored number stands for.
+
+    >>> from_number(1, pa.date32())
+    datetime.date(1970, 1, 2)
+    """
+    return to_python(from_numpy(np.array([number]), dtype)[0])
+
+
 def to_python(scalar: pa.Scalar) -> Any:
     """A Python object of the same value; the Arrow scalar itself where Python has none: times
     finer than a microsecond, years past 9999. Timestamps with a time zone are given in UTC.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from dsm_dask import storage
-from dsm_dask.report import check_page
+from dsm_dask.report import check_page, notebook
 
 Severity = Literal["error", "warning"]
 
@@ -119,14 +118,10 @@ class Checked:
         else:
             verdict = f"{len(self.findings):,} finding{'s' if len(self.findings) > 1 else ''}"
         heads = ("column", "rule", "what", "expected", "found", "count")
-        lines = ["".join(f"<th>{head}</th>" for head in heads)]
-        for finding in self.findings:
-            shown = finding.to_dict()
-            cells = (html.escape(_text(shown[head]) or "") for head in heads)
-            lines.append("".join(f"<td>{cell}</td>" for cell in cells))
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        told = [finding.to_dict() for finding in self.findings]
+        rows = [[_text(shown[head]) or "" for head in heads] for shown in told]
         caption = f"{verdict}: {self.columns:,} columns, {self.rules:,} rules, {self.rows:,} rows"
-        return f"<table><caption>{caption}</caption>{body}</table>"
+        return notebook.table(caption, heads, rows)
 
 
 def _text(value: Any) -> str | None:
