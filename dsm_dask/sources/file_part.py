@@ -22,7 +22,7 @@ from dsm_dask import storage
 from dsm_dask.sources.footer import as_file, leaf_spans, naming
 from dsm_dask.sources.schema import conform
 
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 17
 """Rows in a batch, at most."""
 
 BATCH_BYTES = 16 << 20

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,11 @@ from dsm_dask import arrays
 from dsm_dask.hashing import U64, hash_rows
 from dsm_dask.stats import values
 
+if TYPE_CHECKING:
+    from dsm_dask.stats.text_scan import TextScan
+
 Int64 = npt.NDArray[np.int64]
+Places = npt.NDArray[Any]
 
 _SAMPLE = 1024
 _SEED = 0x5851F42D4C957F2D
@@ -28,6 +34,14 @@ def of(batch: pa.RecordBatch, name: str) -> Column:
     if known is None or known[0] is not batch or known[1] != name:
         known = _latest.known = (batch, name, Column(batch.column(name)))
     return known[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """How often each distinct value of a batch occurs, and the values at some of the places."""
+
+    counts: npt.NDArray[Any]
+    at: Callable[[Places], pa.Array]
 
 
 class Column:
@@ -49,11 +63,19 @@ class Column:
     @functools.cached_property
     def numbers(self) -> npt.NDArray[Any]:
         """The values that are neither null nor NaN, of a numeric or temporal column, as int64,
-        uint64 or float64; see :func:`dsm_dask.stats.values.present`."""
-        found = values.present(self.plain)
-        if found.dtype == np.uint64:
-            return found
-        return found.astype(np.float64 if found.dtype.kind == "f" else np.int64, copy=False)
+        uint64 or float64, with ``-0.0`` as ``0.0``; see :func:`dsm_dask.stats.values.present`."""
+        from dsm_dask.stats import kernels
+
+        array = self.plain
+        if pa.types.is_decimal(array.type):
+            array = array.cast(pa.float64())
+        numbers, valid = arrays.fixed_width(array), arrays.validity(array)
+        if numbers.dtype.kind == "f":
+            some = np.empty(0, np.bool_) if valid is None else valid
+            return kernels.present_floats(numbers, some)  # type: ignore[no-any-return]
+        if valid is not None:
+            numbers = kernels.present_integers(numbers, valid)
+        return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False)
 
     @functools.cached_property
     def ordered(self) -> npt.NDArray[Any]:
@@ -70,19 +92,23 @@ class Column:
         return kernels.run_starts(self.ordered)  # type: ignore[no-any-return]
 
     @functools.cached_property
-    def value_counts(self) -> tuple[pa.Array, Int64] | None:
-        """Distinct values and how often they occur, without nulls and NaN; None for texts and
-        binaries most of which differ, where :attr:`text_runs` are the faster way."""
+    def texts(self) -> TextScan:
+        """What one pass over the texts finds; over the distinct ones, where they come back."""
+        from dsm_dask.stats import text_scan
+
+        return text_scan.scan(*self._weighted)
+
+    @functools.cached_property
+    def counted(self) -> Counted:
+        """The distinct values that are neither null nor NaN, and how often they occur."""
         if self._is_numeric:
             counts = np.diff(self.starts, append=len(self.ordered))
-            return values.from_numpy(self.ordered[self.starts], self.plain.type), counts
-        if self._is_text and not self._is_repetitive:
-            return None
-        coded = pa.types.is_dictionary(self.stored.type) and self._is_text
-        array = self.stored.drop_null() if coded else values.without_missing(self.plain)
-        both = array.value_counts()
-        found, counts = both.field("values"), arrays.fixed_width(both.field("counts"))
-        return _merged(arrays.plain(found), counts) if coded else (found, counts)
+            return Counted(counts, self._numbers_at)
+        if self.is_text and self._repeated is None:
+            _, counts, firsts = self._groups
+            return Counted(counts, lambda places: self._texts_at(firsts[places]))
+        found, counts = self._repeated or self._plainly_counted
+        return Counted(counts, lambda places: found.take(pa.array(places)))
 
     @functools.cached_property
     def hashes(self) -> U64:
@@ -91,53 +117,84 @@ class Column:
 
         if self._is_numeric:
             return kernels.mix(self.ordered[self.starts].view(np.uint64), np.uint64(_SEED))  # type: ignore[no-any-return]
-        if self._is_text:
-            counted = self.value_counts
-            if counted is not None:
-                return _text_hashes(counted[0])
-            ordered, starts = self.text_runs
-            return ordered[starts]
+        if self.is_text:
+            return self.texts.hashes if self._repeated is not None else self._groups[0]
         array = self.stored
         if pa.types.is_dictionary(array.type):
             array = array.unique()
         array = values.without_missing(arrays.plain(array))
         return np.unique(hash_rows([array])[:, 0])
 
-    @functools.cached_property
-    def text_hashes(self) -> U64:
-        """A hash of each of :attr:`present`."""
-        return _text_hashes(self.present)
+    def bounds(self) -> pa.Array | None:
+        """[min, max] of a column of numbers, times or texts; None without any value."""
+        if self._is_numeric:
+            ordered = self.ordered
+            return values.from_numpy(ordered[[0, -1]], self.type) if len(ordered) else None
+        found = self.texts
+        if found.first < 0:
+            return None
+        return self._weighted[0].take(pa.array([found.first, found.last]))
+
+    @property
+    def is_text(self) -> bool:
+        """Strings and binaries, but for those of a fixed size."""
+        return self.kind == "string" or (
+            self.kind == "binary" and not pa.types.is_fixed_size_binary(self.type)
+        )
 
     @functools.cached_property
-    def text_runs(self) -> tuple[U64, Int64]:
-        """:attr:`text_hashes` sorted, and where each distinct one begins."""
+    def type(self) -> pa.DataType:
+        """The type of the values, without their encoding."""
+        return arrays.plain_type(self.stored.type)
+
+    def _numbers_at(self, places: Places) -> pa.Array:
+        return values.from_numpy(self.ordered[self.starts[places]], self.type)
+
+    def _texts_at(self, places: Places) -> pa.Array:
+        """Of the texts that are not null."""
+        texts, weights = self._weighted
+        if texts.null_count:
+            places = np.flatnonzero(weights)[places]
+        return texts.take(pa.array(places))
+
+    @functools.cached_property
+    def _groups(self) -> tuple[U64, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         from dsm_dask.stats import kernels
 
-        ordered = kernels.sort(self.text_hashes)
-        return ordered, kernels.run_starts(ordered)
+        return kernels.group(self.texts.hashes)
 
     @functools.cached_property
-    def present(self) -> pa.Array:
-        """The values that are not null, of a column of texts or binaries."""
-        return self.plain.drop_null() if self.plain.null_count else self.plain
+    def _weighted(self) -> tuple[pa.Array, Int64]:
+        """Texts, and how many rows hold each; those under nulls have no weight."""
+        if self._repeated is not None:
+            return self._repeated
+        texts = self.plain
+        valid = arrays.validity(texts)
+        return texts, np.ones(len(texts), np.int64) if valid is None else valid.astype(np.int64)
+
+    @functools.cached_property
+    def _repeated(self) -> tuple[pa.Array, Int64] | None:
+        """Distinct texts and their counts; None where most differ, and counting them so would not
+        pay."""
+        if pa.types.is_dictionary(self.stored.type):
+            return _merged(*_plain_counts(self.stored.drop_null()))
+        sample = self.plain.slice(0, _SAMPLE)
+        if len(self.plain) > _SAMPLE and len(sample.unique()) >= _SAMPLE // 4:
+            return None
+        return _plain_counts(self.plain.drop_null() if self.plain.null_count else self.plain)
+
+    @functools.cached_property
+    def _plainly_counted(self) -> tuple[pa.Array, Int64]:
+        return _plain_counts(values.without_missing(self.plain))
 
     @property
     def _is_numeric(self) -> bool:
         return self.kind in {"integer", "float", "temporal"}
 
-    @property
-    def _is_text(self) -> bool:
-        return self.kind == "string" or (
-            self.kind == "binary" and not pa.types.is_fixed_size_binary(self.plain.type)
-        )
 
-    @functools.cached_property
-    def _is_repetitive(self) -> bool:
-        """Guessed from the first rows: counting distinct values pays only when they come back."""
-        if pa.types.is_dictionary(self.stored.type):
-            return True
-        sample = self.present.slice(0, _SAMPLE)
-        return len(self.present) <= _SAMPLE or len(sample.unique()) < _SAMPLE // 4
+def _plain_counts(array: pa.Array) -> tuple[pa.Array, Int64]:
+    both = array.value_counts()
+    return arrays.plain(both.field("values")), arrays.fixed_width(both.field("counts"))
 
 
 def _merged(found: pa.Array, counts: Int64) -> tuple[pa.Array, Int64]:
@@ -151,16 +208,3 @@ def _merged(found: pa.Array, counts: Int64) -> tuple[pa.Array, Int64]:
         pa.concat_arrays(summed["value"].chunks or [found.slice(0, 0)]),
         summed["count_sum"].to_numpy(),
     )
-
-
-def _text_hashes(array: pa.Array) -> U64:
-    from dsm_dask.stats import kernels
-
-    wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    _, offsets, data = array.buffers()
-    if offsets is None or not len(array):
-        return np.empty(0, np.uint64)
-    kind = np.dtype(np.int64 if wide else np.int32)
-    starts = np.frombuffer(offsets, kind, len(array) + 1, array.offset * kind.itemsize)
-    raw = np.frombuffer(b"" if data is None else data, np.uint8)
-    return kernels.hash_bytes(raw, starts, np.uint64(_SEED))  # type: ignore[no-any-return]

@@ -60,18 +60,21 @@ class Count:
         rows, kind = len(column.stored), column.kind
         if kind not in {"integer", "float", "decimal"}:
             return self.merge(state, Counts(rows, _nulls(column)))
-        numbers, nulls = column.numbers, column.plain.null_count
-        nan = rows - nulls - len(numbers)
-        signed = numbers.dtype.kind != "u"
+        numbers, nulls = column.ordered, column.plain.null_count
+        zero, above = np.searchsorted(numbers, 0, "left"), np.searchsorted(numbers, 0, "right")
+        infinite = 0
+        if numbers.dtype.kind == "f":
+            infinite = np.searchsorted(numbers, -np.inf, "right")
+            infinite += len(numbers) - np.searchsorted(numbers, np.inf, "left")
         return self.merge(
             state,
             Counts(
                 count=rows,
                 nulls=nulls,
-                nan=nan,
-                infinities=int(np.count_nonzero(np.isinf(numbers))) if kind == "float" else 0,
-                zeros=len(numbers) - int(np.count_nonzero(numbers)),
-                negatives=int(np.count_nonzero(numbers < 0)) if signed else 0,
+                nan=rows - nulls - len(numbers),
+                infinities=int(infinite) if kind == "float" else 0,
+                zeros=int(above - zero),
+                negatives=int(zero),
             ),
         )
 

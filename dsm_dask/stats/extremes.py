@@ -94,14 +94,9 @@ class Extremes:
 
 
 def _batch_bounds(column: columns.Column) -> pa.Array | None:
-    array = column.plain
-    if column.kind in {"integer", "float", "temporal"}:
-        numbers = column.ordered
-        if not len(numbers):
-            return None
-        return values.from_numpy(numbers[[0, -1]], array.type)
-    counted = column.value_counts if column.kind == "string" else None
-    return _bounds(array if counted is None else counted[0])
+    if column.is_text or column.kind in {"integer", "float", "temporal"}:
+        return column.bounds()
+    return _bounds(column.plain)
 
 
 def _bounds(array: pa.Array) -> pa.Array | None:

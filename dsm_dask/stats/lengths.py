@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsm_dask import arrays, codec
+from dsm_dask.stats import column as columns
 from dsm_dask.stats import values
+from dsm_dask.stats.text_classes import TextCounts
+
+if TYPE_CHECKING:
+    from dsm_dask.stats.text_scan import TextScan
 
 
 @codec.state("stats.lengths", 1)
@@ -57,8 +63,10 @@ class Lengths:
         return LengthsState()
 
     def update(self, state: LengthsState, batch: pa.RecordBatch) -> LengthsState:
-        array = values.column(batch, self.column)
-        unit, lengths = _lengths(array.drop_null())
+        column = columns.of(batch, self.column)
+        if column.kind == "string":
+            return self.merge(state, _of_texts(column.texts))
+        unit, lengths = _lengths(column.plain.drop_null())
         if not len(lengths):
             return self.merge(state, LengthsState(unit=unit))
         numbers = arrays.fixed_width(lengths)
@@ -82,11 +90,17 @@ class Lengths:
         return LengthStats(state.unit, state.min, state.max, mean, state.total)
 
 
+def _of_texts(found: TextScan) -> LengthsState:
+    if found.longest < 0:
+        return LengthsState(unit="characters")
+    counts = TextCounts(*found.counts.tolist())
+    return LengthsState(
+        counts.count, counts.characters, found.shortest, found.longest, "characters"
+    )
+
+
 def _lengths(array: pa.Array) -> tuple[str, pa.Array]:
-    kind = values.kind_of(array.type)
-    if kind == "string":
-        return "characters", pc.utf8_length(array)
-    if kind == "binary":
+    if values.kind_of(array.type) == "binary":
         return "bytes", pc.binary_length(array)
     if pa.types.is_map(array.type):
         ends = array.offsets

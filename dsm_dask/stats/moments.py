@@ -105,14 +105,13 @@ class Moments:
 
     def update(self, state: MomentsState, batch: pa.RecordBatch) -> MomentsState:
         column = columns.of(batch, self.column)
-        for start in range(0, len(column.plain), _BLOCK):
-            if column.kind == "decimal":
-                found = _decimal_sums(column.plain.slice(start, _BLOCK))
-            else:
-                found = _sums(column.numbers[start : start + _BLOCK])
-            numbers = column.numbers[start : start + _BLOCK]
-            found = dataclasses.replace(found, central=_central(numbers))
-            state = self.merge(state, found)
+        ordered, decimals = column.ordered, column.kind == "decimal"
+        for start in range(0, len(ordered), _BLOCK):
+            numbers = ordered[start : start + _BLOCK]
+            found = MomentsState() if decimals else _sums(numbers)
+            state = self.merge(state, dataclasses.replace(found, central=_central(numbers)))
+        for start in range(0, len(column.plain) if decimals else 0, _BLOCK):
+            state = self.merge(state, _decimal_sums(column.plain.slice(start, _BLOCK)))
         return state
 
     def merge(self, left: MomentsState, right: MomentsState) -> MomentsState:
@@ -174,18 +173,25 @@ def _near(one: float | None, other: float | None) -> bool:
     return math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-3)
 
 
-def _central(numbers: npt.NDArray[Any]) -> Central | None:
-    from dsm_dask.stats import kernels
+def _central(ordered: npt.NDArray[Any]) -> Central | None:
+    from dsm_dask.stats import sums
 
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-        numbers = numbers[np.isfinite(numbers)]
+    numbers = ordered[_finite(ordered)]
     if not len(numbers):
         return None
-    power = math.frexp(max(abs(float(numbers.min())), abs(float(numbers.max()))))[1]
+    power = math.frexp(max(abs(float(numbers[0])), abs(float(numbers[-1]))))[1]
     # a subnormal scale would lose digits, and an infinite one all of them
     scale = math.ldexp(1.0, -min(max(power, -1000), 1022))
-    sums = kernels.central_sums(numbers, scale)
-    return Central(len(numbers), min(max(power, -1000), 1022), *map(float, sums))
+    found = sums.central_sums(numbers, scale)
+    return Central(len(numbers), min(max(power, -1000), 1022), *map(float, found))
+
+
+def _finite(ordered: npt.NDArray[Any]) -> slice:
+    """Which of sorted numbers are finite."""
+    if ordered.dtype.kind != "f":
+        return slice(0, len(ordered))
+    first = int(np.searchsorted(ordered, -np.inf, "right"))
+    return slice(first, int(np.searchsorted(ordered, np.inf, "left")))
 
 
 def _joined(left: Central | None, right: Central | None) -> Central | None:
@@ -236,13 +242,13 @@ def _rounded(number: float) -> float:
     return (float(f"{number:.8g}") if abs(number) >= 1 else round(number, 8)) + 0.0
 
 
-def _sums(numbers: npt.NDArray[Any]) -> MomentsState:
-    if numbers.dtype.kind != "f":
-        return _integer_state(numbers)
-    above, below = (int(np.count_nonzero(numbers == edge)) for edge in (np.inf, -np.inf))
-    if above or below:
-        numbers = numbers[np.isfinite(numbers)]
+def _sums(ordered: npt.NDArray[Any]) -> MomentsState:
+    if ordered.dtype.kind != "f":
+        return _integer_state(ordered)
+    finite = _finite(ordered)
+    numbers = ordered[finite]
     total, squares = _float_sums(numbers)
+    above, below = len(ordered) - finite.stop, finite.start
     return MomentsState(len(numbers), total, squares, _SMALLEST, 0, above, below)
 
 
@@ -273,12 +279,12 @@ def _large_sums(numbers: npt.NDArray[Any]) -> tuple[int, int]:
 
 def _float_sums(numbers: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Sums of finite floats in units of 2^-1074, and of their squares in the square of that."""
-    from dsm_dask.stats import kernels
+    from dsm_dask.stats import sums
 
     total = squares = 0
-    sums = kernels.float_sums(np.ascontiguousarray(numbers).view(np.uint64))
-    for exponent in np.flatnonzero(sums.any(axis=1)).tolist():
-        high, low, *parts = sums[exponent].tolist()
+    found = sums.float_sums(numbers.view(np.uint64))
+    for exponent in np.flatnonzero(found.any(axis=1)).tolist():
+        high, low, *parts = found[exponent].tolist()
         # subnormals share the unit of the smallest normal exponent
         shift = max(exponent, 1) - 1
         total += ((high << 32) + low) << shift

@@ -86,8 +86,7 @@ class TopValues:
         return TopValuesState(np.empty((0, 2), np.uint64), np.empty(0, np.int64))
 
     def update(self, state: TopValuesState, batch: pa.RecordBatch) -> TopValuesState:
-        column = columns.of(batch, self.column)
-        found, counts, error = _most_frequent(column)
+        found, counts, error = _most_frequent(columns.of(batch, self.column).counted)
         found = arrays.plain(found)
         hashes = hash_rows([found])
         return self.merge(state, TopValuesState(hashes, counts, _shorten(found), error))
@@ -141,37 +140,21 @@ def _pairs(result: TopCounts) -> list[tuple[Any, int]]:
     return [(t.value, t.count) for t in result.top]
 
 
-def _most_frequent(column: columns.Column) -> tuple[pa.Array, Int64, int]:
+def _most_frequent(counted: columns.Counted) -> tuple[pa.Array, Int64, int]:
     """The values to keep of a batch, their counts, and what was taken off each."""
-    counted = column.value_counts
-    if counted is not None:
-        counts, kept, error = _prune(counted[1])
-        found = counted[0]
-        return (found.take(pa.array(kept)) if len(kept) < len(found) else found), counts, error
-    from dsm_dask.stats import kernels
-
-    hashes, starts = column.text_runs
-    counts, kept, error = _prune(np.diff(starts, append=len(hashes)))
-    places = kernels.first_places(column.text_hashes, hashes[starts[kept]])
-    return column.present.take(pa.array(places)), counts, error
+    counts, kept, error = _prune(counted.counts)
+    return counted.at(kept), counts, error
 
 
-def _prune(counts: Int64) -> tuple[Int64, npt.NDArray[np.int64], int]:
+def _prune(counts: npt.NDArray[Any]) -> tuple[Int64, Int64, int]:
     """Counts of the values to keep, which those are, and what was taken off each."""
     if len(counts) <= CAPACITY:
-        return counts, np.arange(len(counts)), 0
-    taken = _next_largest(counts)
-    kept = np.flatnonzero(counts > taken)
-    return counts[kept] - taken, kept, taken
+        return counts.astype(np.int64, copy=False), np.arange(len(counts)), 0
+    from dsm_dask.stats import kernels
 
-
-def _next_largest(counts: Int64) -> int:
-    """The largest count but :data:`CAPACITY`. Most are small and alike, which partitioning is slow
-    with: they are counted."""
-    if len(counts) < 8 * CAPACITY or int(counts.max()) > len(counts):
-        return int(np.sort(counts)[-CAPACITY - 1])
-    at_least = np.cumsum(np.bincount(counts)[::-1])
-    return len(at_least) - 1 - int(np.searchsorted(at_least, CAPACITY + 1))
+    taken = int(kernels.next_largest(counts, CAPACITY))
+    kept = kernels.larger(counts, taken, CAPACITY)
+    return counts[kept].astype(np.int64) - taken, kept, taken
 
 
 def _shorten(found: pa.Array) -> pa.Array:
