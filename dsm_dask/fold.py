@@ -8,6 +8,9 @@ for every Fold of the package by :mod:`dsm_dask.testing.folds`:
 * cutting the data anywhere gives the same result (within the error that the Fold states);
 * the state survives :mod:`dsm_dask.codec` unchanged, and its size is bounded.
 
+A Fold that takes texts encoded as dictionaries just as well says so by a class attribute
+``takes_encoded = True``, and may be given them so.
+
 A Fold is a frozen dataclass: its class and its fields say everything about the computation, so
 that :func:`fingerprint` may name cached states by them.
 """

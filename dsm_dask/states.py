@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -103,12 +103,20 @@ def fold_partition(
     missing = [(name, fold) for name, fold in zip(names, folds, strict=True) if name not in known]
     if missing:
         product = Product(tuple(fold for _, fold in missing))
-        states = product.seal(update_all(product, partition.read(product.columns)))
+        states = product.seal(update_all(product, _batches(product, partition)))
         fresh = {name: state for (name, _), state in zip(missing, states, strict=True)}
         if cache is not None:
             cache.save(partition.fingerprint, fresh)
         known.update(fresh)
     return tuple(known[name] for name in names)
+
+
+def _batches(product: Product, partition: Partition) -> Iterator[pa.RecordBatch]:
+    """Texts as they are stored, where no Fold minds and the partition can."""
+    parts = (partition, *product.folds)
+    if all(getattr(part, "takes_encoded", False) for part in parts):
+        return partition.read(product.columns, encoded=True)  # type: ignore[call-arg]
+    return partition.read(product.columns)
 
 
 _MAGIC = b"dsmz"

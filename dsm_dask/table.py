@@ -47,7 +47,9 @@ class Partition(Protocol):
         ...
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches of just these columns, in row order, with the table's types.
+        """Batches of just these columns, in row order, with the table's types. (A partition
+        may say ``takes_encoded = True`` and take ``encoded=True`` here: texts that are stored so
+        then come as dictionaries, which is faster.)
 
         No columns asked for gives batches with no columns and the right numbers of rows."""
         ...

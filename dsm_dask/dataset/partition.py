@@ -118,11 +118,17 @@ class DatasetPartition:
         more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
         return f"{self.fragments[0].label}{more}"
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        for fragment in self.fragments:
-            yield from self.read_fragment(fragment, columns)
+    takes_encoded = True
 
-    def read_fragment(self, fragment: Fragment, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, columns: Sequence[str], *, encoded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        for fragment in self.fragments:
+            yield from self.read_fragment(fragment, columns, encoded=encoded)
+
+    def read_fragment(
+        self, fragment: Fragment, columns: Sequence[str], *, encoded: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Live rows of one fragment, in row order."""
         linked = set(self.linked) if fragment.part is not None else set()
         managed = [name for name in columns if name != ROW_ID and name not in linked]
@@ -130,7 +136,7 @@ class DatasetPartition:
             yield from self._read_managed(fragment, managed, columns)
             return
         wanted = pa.schema([self.schema.field(name) for name in columns if name in linked])
-        batches = fragment.part.read(wanted)
+        batches = fragment.part.read(wanted, encoded=encoded)
         if not fragment.deletions and not managed and ROW_ID not in columns:
             yield from batches
             return

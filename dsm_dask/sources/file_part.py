@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -51,13 +51,14 @@ class FilePart:
     def label(self) -> str:
         return f"{self.uri} (row groups {self.first_group} to {self.stop_group - 1})"
 
-    def read(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """Batches with just the columns of ``schema``, in file order, as its types."""
+    def read(self, schema: pa.Schema, *, encoded: bool = False) -> Iterator[pa.RecordBatch]:
+        """Batches with just the columns of ``schema``, in file order, as its types; ``encoded``
+        texts as dictionaries of these where the file has small ones of them."""
         if not schema.names:
             yield from empty_batches(self.rows)
             return
         with naming(self.label):
-            yield from _read_part(self, schema)
+            yield from _read_part(self, schema, encoded)
 
 
 def empty_batches(rows: int) -> Iterator[pa.RecordBatch]:
@@ -71,7 +72,7 @@ def no_columns(rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_struct_array(struct_array)
 
 
-def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _read_part(part: FilePart, schema: pa.Schema, encoded: bool) -> Iterator[pa.RecordBatch]:
     metadata = _metadata(
         part.uri, part.file_size, part.footer_size, part.etag, storage.current_options()
     )
@@ -82,17 +83,22 @@ def _read_part(part: FilePart, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for batch in empty_batches(part.rows):
             yield conform(batch, schema)
         return
-    leaves = [
-        leaf
-        for name, (first, stop) in zip(stored.names, leaf_spans(stored), strict=True)
-        if name in set(names)
-        for leaf in range(first, stop)
-    ]
+    spans = dict(zip(stored.names, leaf_spans(stored), strict=True))
+    leaves = [leaf for name in stored.names if name in set(names) for leaf in range(*spans[name])]
+    coded = {
+        name: spans[name][0]
+        for name in (names if encoded else ())
+        if _is_text(schema.field(name).type)
+        and _is_text(stored.field(name).type)
+        and all(_has_small_dictionary(metadata.row_group(g).column(spans[name][0])) for g in groups)
+    }
+    schema = _with_dictionaries(schema, coded)
     for group, source in _prefetch(part, metadata, leaves, groups):
         file = pq.ParquetFile(
-            source, metadata=metadata, pre_buffer=False, page_checksum_verification=True
-        )
-        rows = _batch_rows(file, metadata.row_group(group), group, leaves)
+            source, metadata=metadata, pre_buffer=False, page_checksum_verification=True,
+            read_dictionary=list(coded),
+        )  # fmt: skip
+        rows = _batch_rows(part, file, group, leaves, set(coded.values()))
         # By number: to ParquetFile.iter_batches, "s.x" is a column of that name and a field of "s".
         for batch in file.reader.iter_batches(
             rows, row_groups=[group], column_indices=leaves, use_threads=False
@@ -114,16 +120,52 @@ def _metadata(
     return pq.read_metadata(io.BytesIO(as_file(bytes(tail))))
 
 
-def _batch_rows(file: pq.ParquetFile, info: Any, group: int, leaves: Sequence[int]) -> int:
+SMALL_DICTIONARY = 32 << 10
+"""Stored bytes of a dictionary up to which it pays to keep it."""
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+    )
+
+
+def _has_small_dictionary(chunk: Any) -> bool:
+    """A larger one is often given up in the middle of a chunk. Arrow finds the columns of
+    dictionaries by their names, and takes a dot in one for a field of a struct."""
+    if not chunk.has_dictionary_page or not chunk.dictionary_page_offset:
+        return False
+    size = chunk.data_page_offset - chunk.dictionary_page_offset
+    return 0 < size <= SMALL_DICTIONARY and "." not in chunk.path_in_schema
+
+
+def _with_dictionaries(schema: pa.Schema, coded: Iterable[str]) -> pa.Schema:
+    for name in coded:
+        place = schema.get_field_index(name)
+        kind = pa.dictionary(pa.int32(), schema.field(name).type)
+        schema = schema.set(place, schema.field(name).with_type(kind))
+    return schema
+
+
+def _batch_rows(
+    part: FilePart, file: pq.ParquetFile, group: int, leaves: Sequence[int], encoded: Set[int]
+) -> int:
     """Rows that make a batch of about :data:`BATCH_BYTES`.
 
     Stored sizes say nothing about texts in a dictionary, which may be a thousand times longer than
     their codes: the first of those are decoded and measured.
     """
+    info = file.metadata.row_group(group)
     rows, decoded, coded = max(1, info.num_rows), 0, []
     for leaf in leaves:
         chunk = info.column(leaf)
-        if chunk.physical_type in _FIXED_WIDTH:
+        if leaf in encoded:
+            decoded += chunk.num_values * _CODE
+        elif chunk.physical_type in _FIXED_WIDTH:
             decoded += chunk.num_values * _FIXED_WIDTH[chunk.physical_type]
         elif chunk.has_dictionary_page:
             coded.append(leaf)
@@ -131,14 +173,35 @@ def _batch_rows(file: pq.ParquetFile, info: Any, group: int, leaves: Sequence[in
             decoded += chunk.total_uncompressed_size
     width = decoded // rows
     if coded:
-        probe = file.reader.iter_batches(
-            PROBE_ROWS, row_groups=[group], column_indices=coded, use_threads=False
-        )
-        width += next((-(-b.nbytes // b.num_rows) for b in probe if b.num_rows), 0)
+        stored = sum(info.column(leaf).total_uncompressed_size for leaf in coded) / rows
+        width += _coded_width(part, file, group, coded, stored)
     return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, width))))
 
 
+def _coded_width(
+    part: FilePart, file: pq.ParquetFile, group: int, coded: Sequence[int], stored: float
+) -> int:
+    """Decoded bytes a row of columns with dictionaries, of which ``stored`` bytes a row are stored:
+    measured, unless it was in a row group of this file that stores about as many."""
+    known = _measured.setdefault((part.uri, part.etag, tuple(coded)), {})
+    for before, width in known.items():
+        if before / 1.25 <= stored <= before * 1.25:
+            return width
+    probe = file.reader.iter_batches(
+        PROBE_ROWS, row_groups=[group], column_indices=coded, use_threads=False
+    )
+    known[stored] = next((-(-b.nbytes // b.num_rows) for b in probe if b.num_rows), 0)
+    while len(_measured) > _FILES_MEASURED:
+        _measured.pop(next(iter(_measured)), None)
+    return known[stored]
+
+
+_measured: dict[tuple[str, str, tuple[int, ...]], dict[float, int]] = {}
+"""Decoded bytes a row of some columns of a file, by the stored ones: kept for the row groups to
+come, of the last few files."""
+_FILES_MEASURED = 128
 PROBE_ROWS = 64
+_CODE = 4
 _FIXED_WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 

@@ -66,11 +66,13 @@ class ParquetPartition:
         more = f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else ""
         return self.parts[0].label + more
 
-    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    takes_encoded = True
+
+    def read(self, columns: Sequence[str], *, encoded: bool = False) -> Iterator[pa.RecordBatch]:
         wanted = pa.schema([self.schema.field(name) for name in columns if name != ROW_ID])
         row = self.first_row
         for part in self.parts:
-            for batch in part.read(wanted):
+            for batch in part.read(wanted, encoded=encoded):
                 yield with_row_ids(batch, columns, row)
                 row += batch.num_rows
 

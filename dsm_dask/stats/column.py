@@ -177,7 +177,7 @@ class Column:
         """Distinct texts and their counts; None where most differ, and counting them so would not
         pay."""
         if pa.types.is_dictionary(self.stored.type):
-            return _merged(*_plain_counts(self.stored.drop_null()))
+            return _merged(*_code_counts(self.stored))
         sample = self.plain.slice(0, _SAMPLE)
         if len(self.plain) > _SAMPLE and len(sample.unique()) >= _SAMPLE // 4:
             return None
@@ -190,6 +190,14 @@ class Column:
     @property
     def _is_numeric(self) -> bool:
         return self.kind in {"integer", "float", "temporal"}
+
+
+def _code_counts(array: pa.DictionaryArray) -> tuple[pa.Array, Int64]:
+    """The entries of a dictionary that occur, and how often."""
+    codes, valid = arrays.fixed_width(array.indices), arrays.validity(array.indices)
+    counts = np.bincount(codes if valid is None else codes[valid])
+    used = np.flatnonzero(counts)
+    return arrays.plain(array.dictionary).take(pa.array(used)), counts[used]
 
 
 def _plain_counts(array: pa.Array) -> tuple[pa.Array, Int64]:

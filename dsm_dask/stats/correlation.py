@@ -71,6 +71,8 @@ class Correlation:
     (1.0, ((3, 3), (3, 4)))
     """
 
+    takes_encoded = True
+
     names: tuple[str, ...]
 
     @property

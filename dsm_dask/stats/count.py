@@ -42,6 +42,8 @@ class Count:
     Counts(count=3, nulls=1, nan=1, infinities=0, zeros=0, negatives=0)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

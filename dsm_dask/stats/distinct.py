@@ -52,6 +52,8 @@ class Distinct:
     DistinctCount(count=2, exact=True, error=0.0)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

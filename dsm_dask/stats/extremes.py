@@ -54,6 +54,8 @@ class Extremes:
     MinMax(min='a', max='b', min_truncated=False, max_truncated=False)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

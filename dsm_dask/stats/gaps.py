@@ -82,6 +82,8 @@ class Gaps:
     (datetime.date(2024, 1, 3), datetime.date(2024, 1, 30), 86400.0)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

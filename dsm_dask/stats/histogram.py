@@ -62,6 +62,8 @@ class Histogram:
     Bins(edges=(1, 2, 3, 4, 5), counts=(1, 2, 0, 1), below=0, above=0)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

@@ -49,6 +49,8 @@ class Lengths:
     LengthStats(unit='characters', min=0, max=2, mean=1.0, total=2)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

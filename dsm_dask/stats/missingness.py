@@ -72,6 +72,8 @@ class Missingness:
     (('x', 'y'),)
     """
 
+    takes_encoded = True
+
     names: tuple[str, ...]
 
     @property

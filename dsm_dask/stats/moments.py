@@ -90,6 +90,8 @@ class Moments:
     MeanStd(mean=2.0, std=1.0, skewness=0.0, kurtosis=-1.5)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

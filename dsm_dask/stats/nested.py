@@ -40,6 +40,8 @@ class At:
     (3, 1)
     """
 
+    takes_encoded = True
+
     path: Path
     folds: tuple[Fold[Any, Any], ...]
 

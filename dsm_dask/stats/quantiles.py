@@ -103,6 +103,8 @@ class Quantiles:
     QuantileValues(probabilities=(0.5, 0.99), values=(50, 99), rank_error=0.0)
     """
 
+    takes_encoded = True
+
     column: str
     probabilities: tuple[float, ...] = PROBABILITIES
 

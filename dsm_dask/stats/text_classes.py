@@ -46,6 +46,8 @@ class TextClasses:
     (4, 1, 1, 1, 1, 1)
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod

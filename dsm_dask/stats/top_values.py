@@ -70,6 +70,8 @@ class TopValues:
     TopValue(value='b', count=2, error=0)
     """
 
+    takes_encoded = True
+
     column: str
     shown: int = SHOWN
 

@@ -82,6 +82,8 @@ class Vectors:
     (5.0, 1, (1.5, 2.0), (4.5, 8.0))
     """
 
+    takes_encoded = True
+
     column: str
 
     @staticmethod
