@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import decimal
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -109,7 +110,9 @@ def _extend(value: Any) -> msgpack.ExtType:
     if isinstance(value, np.generic):
         return msgpack.ExtType(_NDARRAY, _pack([value.dtype.str, None, value.tobytes()]))
     if isinstance(value, (pa.Array, pa.Scalar)):
-        return msgpack.ExtType(_ARROW, _arrow_bytes(value))
+        empty = isinstance(value, pa.Array) and not len(value)  # states keep types so
+        found = _empty_bytes(value.type) if empty else _arrow_bytes(value)
+        return msgpack.ExtType(_ARROW, found)
     if isinstance(value, int):
         size = (value.bit_length() + 8) // 8
         return msgpack.ExtType(_BIGINT, value.to_bytes(size, "big", signed=True))
@@ -135,7 +138,7 @@ def _restore(kind: int, data: bytes) -> Any:
         array = np.frombuffer(raw, dtype=dtype)
         return array[0] if shape is None else array.reshape(shape)
     if kind == _ARROW:
-        return _arrow_value(data)
+        return _small_value(data) if len(data) <= _SMALL else _arrow_value(data)
     if kind == _BIGINT:
         return int.from_bytes(data, "big", signed=True)
     if kind == _DECIMAL:
@@ -153,6 +156,11 @@ def _restore(kind: int, data: bytes) -> Any:
     raise StateVersion(f"Extension type {kind} is unknown here.")
 
 
+@functools.lru_cache(maxsize=1024)
+def _empty_bytes(dtype: pa.DataType) -> bytes:
+    return _arrow_bytes(pa.array([], dtype))
+
+
 def _arrow_bytes(value: pa.Array | pa.Scalar) -> bytes:
     scalar = isinstance(value, pa.Scalar)
     array = pa.repeat(value, 1) if scalar else value  # as_py() would lose nanoseconds
@@ -162,6 +170,14 @@ def _arrow_bytes(value: pa.Array | pa.Scalar) -> bytes:
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+_SMALL = 1024
+
+
+@functools.lru_cache(maxsize=1024)
+def _small_value(data: bytes) -> pa.Array | pa.Scalar:
+    return _arrow_value(data)
 
 
 def _arrow_value(data: bytes) -> pa.Array | pa.Scalar:

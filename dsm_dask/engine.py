@@ -57,11 +57,14 @@ WINDOW = 4
 """Tasks in flight for each worker thread."""
 
 ALLOCATION = {
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""Environment of the workers of a local cluster. Dask's own has glibc give every freed array back to
-the system, so that every new one is paid for in page faults: a third of a profile's time."""
+"""Environment of the workers of a local cluster: one allocator, which keeps some of what is freed.
+Dask's own has glibc give every freed array back to the system, so that every new one is paid for in
+page faults: a quarter of a profile's time (``benchmarks/profile.py``)."""
 
 LOST_WORKERS = 3
 """A task that was running when this many workers died is given up."""
@@ -268,9 +271,12 @@ class Engine:
         runs = [partitions[run.start : run.stop] for run in aligned(len(partitions))]
         found = []
         for run in runs:
-            kept = keeping(store, scan.members, run) if store and len(runs) > 1 else keep
-            if kept is not None and kept is not keep and kept.load() is not None:
-                found.append(Branch((LoadTask(kept, self.options, tuple(run)),), None))
+            kept = keep if len(runs) == 1 else None
+            if store and 1 < len(run) < len(partitions):  # of a single one, its own are kept
+                kept = keeping(store, scan.members, run)
+            if kept is not None and kept is not keep and kept.is_known():
+                again = FoldTask(scan, tuple(run), store, self.options, self.on_error, kept)
+                found.append(Branch((LoadTask(kept, self.options, again),), None))
                 continue
             groups = [tuple(run[i : i + size]) for i in range(0, len(run), size)]
             own = kept if len(groups) == 1 else None

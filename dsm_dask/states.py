@@ -40,10 +40,17 @@ class StateStore:
                 found.update(states if isinstance(states, dict) else {})
         return found
 
+    def holds(self, partition: str, names: Iterable[str]) -> bool:
+        """Is there one object with just these states?"""
+        return storage.exists(self._place(partition, names))
+
     def save(self, partition: str, states: dict[str, Any]) -> None:
-        place = storage.join(self.uri, partition, _digest(sorted(states)) + ".dsm")
+        place = self._place(partition, states)
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
             storage.write(place, _packed(codec.encode(states)))
+
+    def _place(self, partition: str, names: Iterable[str]) -> str:
+        return storage.join(self.uri, partition, _digest(sorted(names)) + ".dsm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +60,10 @@ class Kept:
     store: StateStore
     run: str
     names: tuple[str, ...]
+
+    def is_known(self) -> bool:
+        """Can all states be loaded? Mostly told by a look for the one object that has them."""
+        return self.store.holds(self.run, self.names) or self.load() is not None
 
     def load(self) -> tuple[Any, ...] | None:
         """The states, or None when not all of them are known."""

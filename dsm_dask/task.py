@@ -178,16 +178,23 @@ class FoldTask:
 
 @dataclasses.dataclass(frozen=True)
 class LoadTask:
-    """The states of a run of partitions that were kept, as bytes."""
+    """The states of a run of partitions that were kept, as bytes; found to be unreadable, they are
+    computed again."""
 
     keep: Kept
     options: storage.Options
-    items: tuple[Partition, ...] = ()
+    otherwise: FoldTask | None = None
+
+    @property
+    def items(self) -> tuple[Partition, ...]:
+        return () if self.otherwise is None else self.otherwise.items
 
     def __call__(self) -> bytes:
         with _worker(self.options) as moved:
             states = self.keep.load()
         if states is None:
+            if self.otherwise is not None:
+                return self.otherwise()
             raise StateVersion("Kept states went away while they were used: run again.")
         return Answer((codec.encode(states),), moved()).dump()
 

@@ -8,6 +8,7 @@ SchemaError that names both files.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -114,6 +115,7 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
+@functools.lru_cache(maxsize=4096)
 def spelled(kind: pa.DataType) -> str:
     """A name for a type that a pickled copy of it has too: Arrow forgets on the way what the
     writer called the items of lists and maps.

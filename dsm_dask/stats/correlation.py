@@ -61,8 +61,8 @@ class Correlation:
     rounded to float64. Each batch is shifted by the means of its first rows and summed, all pairs
     in one pass; batches are combined as by Chan, Golub and LeVeque ("Updating formulae and a
     pairwise algorithm for computing sample variances", 1979), with a mean and a sum of squares for
-    each pair, so little cancels: r is good to 6 digits at least. Another cut of the data changes the
-    last digits. 32 p² bytes of state for p columns: 131 KB at the most of 64.
+    each pair, so little cancels: r is good to 6 digits at least. Another cut of the data changes
+    the last digits. 32 p² bytes of state for p columns: 131 KB at the most of 64.
 
     >>> from dsm_dask.fold import run
     >>> batch = pa.record_batch({"x": [1, 2, 3, None], "y": [2.0, 4.0, 6.0, 0.0]})

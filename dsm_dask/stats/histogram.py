@@ -104,7 +104,7 @@ class Histogram:
         if state.counts is None or state.empty is None:
             return Bins(below=state.below, above=state.above)
         steps = range(state.first, state.first + len(state.counts) + 1)
-        edges = [_edge(step, state.power, state.empty.type) for step in steps]
+        edges = _edges(steps, state.power, state.empty.type)
         return Bins(tuple(edges), tuple(state.counts.tolist()), state.below, state.above)
 
 
@@ -172,15 +172,21 @@ def _floor(number: float, power: int) -> int:
     return -1 if number < 0 and step == 0 else step
 
 
-def _edge(step: int, power: int, dtype: pa.DataType) -> Any:
+def _edges(steps: range, power: int, dtype: pa.DataType) -> list[Any]:
     kind = values.kind_of(dtype)
     if kind in {"float", "decimal"}:
-        try:
-            return math.ldexp(float(step), power)
-        except OverflowError:
-            return math.inf if step > 0 else -math.inf
-    number = step << power
+        return [_float_edge(step, power) for step in steps]
+    numbers = [step << power for step in steps]
     if kind == "integer":
-        return number
+        return list(numbers)
     limits = np.iinfo(arrays.storage_type(dtype))
-    return values.from_number(min(max(number, int(limits.min)), int(limits.max)), dtype)
+    low, high = int(limits.min), int(limits.max)
+    stored = np.array([min(max(number, low), high) for number in numbers], np.int64)
+    return [values.to_python(scalar) for scalar in values.from_numpy(stored, dtype)]
+
+
+def _float_edge(step: int, power: int) -> float:
+    try:
+        return math.ldexp(float(step), power)
+    except OverflowError:
+        return math.inf if step > 0 else -math.inf
