@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ class Count:
             return self.merge(state, Counts(rows, _nulls(column)))
         numbers, nulls = column.ordered, column.plain.null_count
         zero, above = np.searchsorted(numbers, 0, "left"), np.searchsorted(numbers, 0, "right")
-        infinite = 0
+        infinite: int | np.integer[Any] = 0
         if numbers.dtype.kind == "f":
             infinite = np.searchsorted(numbers, -np.inf, "right")
             infinite += len(numbers) - np.searchsorted(numbers, np.inf, "left")

@@ -29,8 +29,7 @@ _LEADING = 3 * _DIGIT
 """Bits sorted by digits; what is left in disorder below them is a matter of a few neighbours."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _leading_zeros(_context: Any, _word: Any) -> Any:
+def _count_zeros(_context: Any, _word: Any) -> Any:
     """How many of the 64 bits of a word are zero before the first that is not."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
@@ -39,8 +38,10 @@ def _leading_zeros(_context: Any, _word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load_word(_context: Any, data: Any, place: Any) -> Any:
+_leading_zeros: Any = intrinsic(_count_zeros)
+
+
+def _load_word(_context: Any, data: Any, _place: Any) -> Any:
     """The 8 bytes from ``data[place]`` on as a little-endian word. They have to exist."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -49,6 +50,9 @@ def load_word(_context: Any, data: Any, place: Any) -> Any:
         return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(data, types.int64), generate
+
+
+load_word: Any = intrinsic(_load_word)
 
 
 def sort(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -291,7 +295,7 @@ def next_largest(counts: Any, rank: int) -> int:
             if counts[i] >= 4095:
                 large[found] = counts[i]
                 found += 1
-        return np.sort(large)[above - rank - 1]
+        return int(np.sort(large)[above - rank - 1])
     count = 4095
     while above <= rank:
         count -= 1

@@ -240,8 +240,8 @@ def _scan(data: Bytes, offsets: Any, weights: Int64, ascii_only: bool, seed: np.
                 non_ascii += weight
                 going_on += weight * rest
                 invalid += weight * (not _is_utf8(data, start, end))
-        shortest = min(shortest, end - start - rest)
-        longest = max(longest, end - start - rest)
+        characters = np.int64(end - start - rest)
+        shortest, longest = min(shortest, characters), max(longest, characters)
         if start == end:
             empty += weight
             continue
