@@ -170,7 +170,7 @@ class Dataset:
 
     def to_dask(self, columns: Sequence[str] | None = None) -> Any:
         """A Dask DataFrame with a partition for each of this dataset's; types stay Arrow's."""
-        from dsm_dask.engine import dask_dataframe
+        from dsm_dask.dataframe import dask_dataframe
 
         return dask_dataframe(self, columns)
 
