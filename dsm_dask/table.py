@@ -51,6 +51,9 @@ class Partition(Protocol):
         may say ``takes_encoded = True`` and take ``encoded=True`` here: texts that are stored so
         then come as dictionaries, which is faster.)
 
+        (One that is made of several files may have a property ``pieces``: a partition for each, so
+        that ``on_error="skip"`` leaves out no more than it has to.)
+
         No columns asked for gives batches with no columns and the right numbers of rows."""
         ...
 

@@ -103,12 +103,9 @@ class MapTask:
     on_error: OnError = "fail"
 
     def __call__(self) -> bytes:
-        results: list[Any] = []
         skipped: list[Skipped] = []
         with _worker(self.options) as moved:
-            for item in self.items:
-                with _failures(item, self.on_error, skipped):
-                    results.append(self.function(item))
+            results = _each(self.items, self.function, self.on_error, skipped)
         return Answer(tuple(results), moved(), tuple(skipped)).dump()
 
 
@@ -165,15 +162,15 @@ class FoldTask:
     keep: Kept | None = None
 
     def __call__(self) -> bytes:
-        found: list[Any] = []
         skipped: list[Skipped] = []
         with _worker(self.options) as moved:
-            for partition in self.items:
-                with _failures(partition, self.on_error, skipped):
-                    states = fold_partition(self.scan.folds, partition, self.cache)
-                    found.append(self.scan.observed(partition.label, states))
+            found = _each(self.items, self._fold, self.on_error, skipped)
             merged = _kept(self.scan.merged(found), None if skipped else self.keep)
         return Answer((codec.encode(merged),), moved(), tuple(skipped)).dump()
+
+    def _fold(self, partition: Partition) -> tuple[Any, ...]:
+        states = fold_partition(self.scan.folds, partition, self.cache)
+        return self.scan.observed(partition.label, states)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +241,24 @@ def _kept(states: tuple[Any, ...], keep: Kept | None) -> tuple[Any, ...]:
 def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
     with storage.using(options), storage.counting(apart=True) as moved:
         yield moved
+
+
+def _each(
+    items: Sequence[Any], function: Callable[[Any], Any], on_error: OnError, skipped: list[Skipped]
+) -> list[Any]:
+    """``function`` of each item that it does not fail for. Of a partition that is made of several
+    files or fragments only those that fail are skipped."""
+    found = []
+    for item in items:
+        failed: list[Skipped] = []
+        with _failures(item, on_error, failed):
+            found.append(function(item))
+        pieces = getattr(item, "pieces", ()) if failed else ()
+        if len(pieces) > 1:
+            found += _each(pieces, function, on_error, skipped)
+        else:
+            skipped += failed
+    return found
 
 
 @contextlib.contextmanager

@@ -118,11 +118,14 @@ class DatasetPartition:
         more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
         return f"{self.fragments[0].label}{more}"
 
+    @property
+    def pieces(self) -> tuple[DatasetPartition, ...]:
+        """A partition for each fragment."""
+        return tuple(dataclasses.replace(self, fragments=(f,)) for f in self.fragments)
+
     takes_encoded = True
 
-    def read(
-        self, columns: Sequence[str], *, encoded: bool = False
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, columns: Sequence[str], *, encoded: bool = False) -> Iterator[pa.RecordBatch]:
         for fragment in self.fragments:
             yield from self.read_fragment(fragment, columns, encoded=encoded)
 

@@ -66,6 +66,15 @@ class ParquetPartition:
         more = f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else ""
         return self.parts[0].label + more
 
+    @property
+    def pieces(self) -> tuple[ParquetPartition, ...]:
+        """A partition for each part."""
+        found, row = [], self.first_row
+        for part in self.parts:
+            found.append(dataclasses.replace(self, parts=(part,), first_row=row))
+            row += part.rows
+        return tuple(found)
+
     takes_encoded = True
 
     def read(self, columns: Sequence[str], *, encoded: bool = False) -> Iterator[pa.RecordBatch]:

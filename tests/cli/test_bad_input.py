@@ -1,5 +1,7 @@
 """Every bad input of the issue: named, with the way out, exit code 2 or 3, nothing written."""
 
+import os
+
 import pytest
 from dsm_trials import Said, dsm, dsm_apart, flip, objects, parquet, put
 
@@ -137,6 +139,27 @@ def test_skipping_a_damaged_file(tmp_path):
     assert bad in said.err
     said = dsm("drop", tmp_path / "ds", "--where", "n < 5", "--on-error", "skip", "--json")
     assert (said.code, said.json["dropped"]) == (3, 5)
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["dataset", "files"])
+def test_of_small_files_read_together_only_the_damaged_one_is_skipped(tmp_path, linked):
+    for number in range(6):
+        parquet(tmp_path / f"raw/{number}.parquet", {"n": [number] * 1000})
+    data = tmp_path / "raw"
+    if linked:
+        data = tmp_path / "ds"
+        assert dsm("create", data, tmp_path / "raw").code == 0
+    place = tmp_path / "raw/4.parquet"
+    content = storage.read(str(place))
+    before = place.stat()
+    place.write_bytes(content[:4] + b"\xff" * 40 + content[44:])
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+    said = dsm("profile", data, "--on-error", "skip", "--json")
+    assert said.code == 3
+    (skipped,) = said.json["skipped"]
+    assert skipped["partition"].startswith(str(place))
+    top = {one["value"]: one["count"] for one in said.json["columns"]["n"]["top"]}
+    assert top == {number: 1000 for number in range(6) if number != 4}
 
 
 def test_unknown_columns(place, ds):
