@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,16 @@ from dsm_dask.dataset import write as _write
 from dsm_dask.dataset.history import diff, log, show
 from dsm_dask.dataset.naming import branch, restore, tag
 from dsm_dask.dataset.version import Dataset, open_data, open_dataset
-from dsm_dask.duplicates.exact import Deduplicated, dedup_exact
+from dsm_dask.duplicates import embeddings as _embeddings
+from dsm_dask.duplicates.alike import dedup_alike
+from dsm_dask.duplicates.clusters import Rule
+from dsm_dask.duplicates.exact import dedup_exact
+from dsm_dask.duplicates.methods import PAIRWISE, method_of
+from dsm_dask.duplicates.near import dedup_near
+from dsm_dask.duplicates.presets import settings
+from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
+from dsm_dask.errors import UsageError
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
 from dsm_dask.monitoring import comparison as _comparison
@@ -53,7 +61,7 @@ def storage_options(**options: Any) -> Iterator[None]:
 
 __all__ = [
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by",
+    "drift_over", "drop", "embed", "gc", "infer_schema", "log", "open", "profile", "profile_by",
     "restore", "run", "show", "storage_options", "tag", "verify",
 ]  # fmt: skip
 
@@ -142,6 +150,7 @@ def check(
     columns: Sequence[str] | None = None,
     *,
     examples: int = _check.EXAMPLES,
+    scratch: str | None = None,
     engine: Engine | None = None,
 ) -> Checked:
     """See :func:`dsm_dask.validation.check.check`; ``against`` is a schema or the path of one
@@ -153,32 +162,93 @@ def check(
         if not isinstance(against, Schema):
             against = _drift.open_side(against, used.map)
         table = open_data(data, used.map)
-        found = _check.check(table, against, columns, engine=used, examples=examples)
+        found = _check.check(
+            table, against, columns, engine=used, examples=examples, scratch=scratch
+        )
     return found if title is None else dataclasses.replace(found, against=title)
 
 
 def infer_schema(
-    data: Any, columns: Sequence[str] | None = None, *, engine: Engine | None = None
+    data: Any,
+    columns: Sequence[str] | None = None,
+    *,
+    scratch: str | None = None,
+    engine: Engine | None = None,
 ) -> Inferred:
     """See :func:`dsm_dask.validation.check.infer_schema`; ``.to_yaml()`` of what it gives is a
     schema file."""
     with _engine(engine) as used:
-        return _check.infer_schema(_drift.open_side(data, used.map), columns, engine=used)
+        side = _drift.open_side(data, used.map)
+        return _check.infer_schema(side, columns, engine=used, scratch=scratch)
 
 
 def dedup(
     data: Any,
     on: str | Sequence[str],
     *,
+    method: str = "exact",
+    against: Any = (),
     drop: bool = False,
+    columns: bool = False,
     out: str | None = None,
+    scratch: str | None = None,
     message: str = "",
     engine: Engine | None = None,
+    **options: Any,
 ) -> Deduplicated:
-    """See :func:`dsm_dask.duplicates.exact.dedup_exact`."""
+    """See :func:`dsm_dask.duplicates.exact.dedup_exact`; for ``method="minhash"``
+    :func:`dsm_dask.duplicates.near.dedup_near`, with the ``options`` of
+    :func:`dsm_dask.duplicates.presets.settings`; for ``"semantic"``, ``"phash"`` and ``"dhash"``
+    :func:`dsm_dask.duplicates.alike.dedup_alike`, with ``keep``, ``prefer`` and the ``options`` of
+    :func:`dsm_dask.duplicates.methods.method_of`. ``against`` is one dataset, path or Table, or
+    several."""
     with _engine(engine) as used:
         table = open_data(data, used.map)
-        return dedup_exact(table, on, engine=used, drop=drop, out=out, message=message)
+        if method == "exact":
+            if against or columns or options:
+                raise UsageError(
+                    "method='exact' takes no against, columns or other options.",
+                    valid="They go with the other methods.",
+                )
+            return dedup_exact(
+                table, on, engine=used, drop=drop, out=out, scratch=scratch, message=message
+            )
+        if method not in ("minhash", *PAIRWISE):
+            known = ", ".join(("exact", "minhash", *PAIRWISE))
+            raise UsageError(f"There is no method {method!r}.", valid=f"One of {known}.")
+        names = [on] if isinstance(on, str) else list(on)
+        if len(names) != 1:
+            raise UsageError(f"method={method!r} compares one column.")
+        others = list(against) if isinstance(against, (list, tuple)) else [against]
+        ends: dict[str, Any] = {
+            "against": [open_data(other, used.map) for other in others], "drop": drop,
+            "columns": columns, "out": out, "scratch": scratch, "message": message,
+        }  # fmt: skip
+        if method == "minhash":
+            near = settings(options.pop("preset", None), **options)
+            return dedup_near(table, names[0], near, engine=used, **ends)
+        rule = Rule(options.pop("keep", "first"), prefer=options.pop("prefer", None))
+        compared = method_of(method, names[0], **options)
+        return dedup_alike(table, compared, engine=used, rule=rule, **ends)
+
+
+def embed(
+    data: Any,
+    column: str,
+    *,
+    function: Callable[[list[Any]], Any] | None = None,
+    dimension: int | None = None,
+    batch_size: int = _embeddings.BATCH,
+    name: str | None = None,
+    message: str = "",
+    engine: Engine | None = None,
+) -> _write.Written:
+    """See :func:`dsm_dask.duplicates.embeddings.embed`."""
+    with _engine(engine) as used:
+        return _embeddings.embed(
+            data, column, engine=used, function=function, dimension=dimension,
+            batch_size=batch_size, name=name, message=message,
+        )  # fmt: skip
 
 
 def drift(

@@ -29,6 +29,7 @@ PLACES = 3
 @click.option(
     "--examples", type=click.IntRange(0), help=f"Rows shown of a finding, by default {EXAMPLES}."
 )
+@click.option("--scratch", metavar="URI", help="Where keys of files go that workers share.")
 @click.option("--html", metavar="FILE", help="Write the findings as an HTML page, too.")
 @ON_ERROR
 def command(
@@ -38,6 +39,7 @@ def command(
     infer: str | None,
     columns: str | None,
     examples: int | None,
+    scratch: str | None,
     html: str | None,
 ) -> None:
     """Hold DATA to a schema: types, ranges, nulls, categories, keys, and more.
@@ -53,7 +55,7 @@ def command(
         given = {"--against": against, "--examples": examples, "--html": html}
         for option in [name for name, value in given.items() if value is not None]:
             raise UsageError(f"--infer stops before a check: {option} has no use.")
-        _infer(out, data, chosen, infer)
+        _infer(out, data, chosen, infer, scratch)
         return
     if against is None:
         raise UsageError(
@@ -63,17 +65,20 @@ def command(
     reference = load_schema(against) if is_file else open_side(against, out.engine.map)
     table = open_data(data, out.engine.map)
     wanted = EXAMPLES if examples is None else examples
-    found = check(table, reference, chosen, engine=out.engine, examples=wanted)
+    found = check(table, reference, chosen, engine=out.engine, examples=wanted, scratch=scratch)
     if html:
         found.save_html(html, data)
     shown = {**found.to_dict(), "data": data, "against": against}
     out.say(shown, lambda: _text(shown), exit_code=0 if found.passed else 1)
 
 
-def _infer(out: Outcome, data: str, columns: list[str] | None, uri: str) -> None:
+def _infer(
+    out: Outcome, data: str, columns: list[str] | None, uri: str, scratch: str | None
+) -> None:
     if not is_schema_file(uri):
         raise UsageError(f"A schema is a YAML file; {uri!r} is not named so.", valid="F.yaml")
-    made = infer_schema(open_side(data, out.engine.map), columns, engine=out.engine)
+    side = open_side(data, out.engine.map)
+    made = infer_schema(side, columns, engine=out.engine, scratch=scratch)
     storage.write(uri, made.to_yaml(data).encode())
     names = list(made.schema.columns)
     shown = {"data": data, "schema": uri, "columns": names, "estimated": list(made.estimated)}

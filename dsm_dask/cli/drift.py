@@ -13,6 +13,7 @@ from dsm_dask.errors import UsageError
 from dsm_dask.monitoring.comparison import SHARE
 from dsm_dask.monitoring.drift import drift, open_side
 from dsm_dask.monitoring.methods import THRESHOLDS
+from dsm_dask.report.distance import categories, limit, method_notes
 
 WIDTH = 12
 """Characters of a bar; half of it is the threshold."""
@@ -127,6 +128,7 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(text.table(heads, [_row(name, columns[name]) for name in listed], "4 5"))
     if len(calm) > CALM:
         lines.append(f"... and {len(calm) - CALM:,} more columns that did not drift")
+    lines += method_notes(columns.items())
     return "\n".join([*lines, *_schema(found["schema"]), *_importance(found.get("importance"))])
 
 
@@ -138,13 +140,12 @@ def _row(name: str, column: dict[str, Any]) -> list[Any]:
     if error:
         told += f" ±{error:.1g}"
     mark = ("●" if column["drift"] else " ") + ("" if column["certain"] else "?")
-    limit = column["threshold"]
     if column["adjusted_p_value"] is not None and method in ("ks", "chi2"):
         told = f"p {column['adjusted_p_value']:.2g}"
     moved = f"{_bar(column['score'])} {column['score'] + 0.0:.2g}×"
     return [
         mark, text.short(name, 24), moved, method or "", told,
-        "" if limit is None else f"{limit:g}", "; ".join(_notes(column)),
+        limit(method, column["threshold"]), "; ".join(_notes(column)),
     ]  # fmt: skip
 
 
@@ -166,6 +167,8 @@ def _notes(column: dict[str, Any]) -> list[str]:
         if column[kind]:
             more = "" if len(column[kind]) == 1 else f" and {len(column[kind]) - 1} more"
             notes.append(f"{kind}: {text.short(column[kind][0], 16)}{more}")
+        elif told := categories(column["categories"], kind):
+            notes.append(f"{kind}: {told} categories")
     return notes
 
 

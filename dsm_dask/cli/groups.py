@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from dsm_dask import arrays
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import Outcome
 from dsm_dask.dataset.version import open_data
-from dsm_dask.errors import UsageError
+from dsm_dask.errors import UsageError, nearest
 from dsm_dask.monitoring.drift import open_rows
 from dsm_dask.monitoring.series import CAP as WINDOWS
 from dsm_dask.monitoring.series import drift_over, open_reference
 from dsm_dask.monitoring.slices import drift_by
+from dsm_dask.report.distance import limit, method_notes
+from dsm_dask.stats import values
 from dsm_dask.stats.group_profiles import profile_by
 from dsm_dask.stats.groups import CAP
+from dsm_dask.stats.top_values import TopValues
+from dsm_dask.table import Table
 
 COLUMNS = 4
 """Numeric columns shown beside each group."""
@@ -38,8 +45,31 @@ def run_profile_by(
         table, by, columns, window, cap=CAP if cap is None else cap,
         only=list(only) or None, engine=out.engine,
     )  # fmt: skip
+    if len(made.groups) < len(set(only)):
+        _refuse_unknown(out, table, by, only, [value for value, _ in made.groups])
     found = made.to_dict()
     out.say({"data": data, **found}, lambda: profile_text(found))
+
+
+def _refuse_unknown(
+    out: Outcome, table: Table, by: str, only: Sequence[str], found: Sequence[Any]
+) -> None:
+    """Raise for a group that was asked for and has no row, naming those most like it."""
+    dtype = arrays.plain_type(table.schema.field(by).type)
+    known = values.to_json(found)
+    asked = pa.array(only, pa.string()).cast(dtype)
+    unknown = [
+        text
+        for text, scalar in zip(only, asked, strict=True)
+        if values.to_json(values.to_python(scalar)) not in known
+    ]
+    top = out.engine.states(table, [TopValues(by)])[0].values if TopValues.accepts(dtype) else None
+    names = [] if top is None else [str(values.to_json(values.to_python(v))) for v in top]
+    raise UsageError(
+        f"Column {by!r} has no group {', '.join(map(repr, unknown))}.",
+        where=table.uri,
+        valid=nearest(unknown[0], names) if unknown else None,
+    )
 
 
 def run_drift_over(
@@ -132,10 +162,12 @@ def series_text(found: dict[str, Any]) -> str:
     listed = [*drifted, *(name for name in columns if name not in set(drifted))][:LISTED]
     rows = [_series_row(name, columns[name], windows) for name in listed]
     if rows:
-        heads = ["", "column", "distance over time", "largest", "windows drifted", "changes at"]
-        lines.append(text.table(heads, rows, "3 4"))
+        heads = ["", "column", "distance over time", "method", "largest", "threshold",
+                 "windows drifted", "changes at"]  # fmt: skip
+        lines.append(text.table(heads, rows, "4 5 6"))
     if len(columns) > LISTED:
         lines.append(f"... and {len(columns) - LISTED:,} more columns (see --json)")
+    lines += method_notes(columns.items())
     few, left = sum(window["too_few"] for window in windows), found["left_out"]
     if few:
         lines.append(f"{few:,} windows have too few rows to be judged")
@@ -166,8 +198,26 @@ def slices_text(found: dict[str, Any]) -> str:
     lines.append(text.table(heads, rows, "2 3 4"))
     if len(slices) > LISTED:
         lines.append(f"... and {len(slices) - LISTED:,} more slices (see --json)")
+    judged = {name: column for one in slices for name, column in one["columns"].items()}
+    lines += [*_methods(judged), *method_notes(judged.items())]
     most = max(left["rows"].values())
     return "\n".join([*lines, *_left_out(left["groups"], left["exact"], most, "values")])
+
+
+def _methods(columns: dict[str, Any]) -> list[str]:
+    """
+    >>> _methods({"a": {"method": "js", "threshold": 0.1}, "b": {"method": "js", "threshold": 0.1}})
+    ['Judged by js, threshold 0.1: a, b']
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, one in columns.items():
+        told = one["method"] or "missing values", limit(one["method"], one["threshold"])
+        names.setdefault(told, []).append(text.short(name, 24))
+    return [
+        f"Judged by {method}{', threshold ' if at else ''}{at}: {', '.join(known[:COLUMNS])}"
+        + (f" and {len(known) - COLUMNS:,} more" if len(known) > COLUMNS else "")
+        for (method, at), known in names.items()
+    ]
 
 
 def _series_row(name: str, one: dict[str, Any], windows: Sequence[dict[str, Any]]) -> list[Any]:
@@ -175,7 +225,8 @@ def _series_row(name: str, one: dict[str, Any], windows: Sequence[dict[str, Any]
     changes = ", ".join(_day(windows[point["index"]]["start"]) for point in one["change_points"])
     return [
         "●" if one["drifted"] else "", text.short(name, 24), _bars(one["distance"][-LISTED:]),
-        max(known, default=None), sum(map(bool, one["drift"])), changes,
+        one["method"] or "missing", max(known, default=None),
+        limit(one["method"], one["threshold"]), sum(map(bool, one["drift"])), changes,
     ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from dsm_dask.stats.class_balance import MOST
+
 CLOSE = 0.7
 """Correlations that are told."""
 
@@ -101,12 +103,7 @@ def profile(found: dict[str, Any]) -> str:
 def _remarks(found: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     lines = []
     if balance := whole.get("class_balance"):
-        classes = [f"{short(c['value'], 20)} {c['count']:,}" for c in balance["classes"][:5]]
-        more = len(balance["classes"]) - len(classes)
-        rest = f", {more:,} more" if more > 0 else ""
-        ratio = balance["imbalance"]
-        told = f"; largest over smallest: {ratio:,.3g}" if ratio else ""
-        lines.append(f"Classes of {short(balance['column'], 24)}: {', '.join(classes)}{rest}{told}")
+        lines.append(_classes(balance, found["columns"].get(balance["column"], {})))
     strongest = (whole.get("correlation") or {}).get("strongest") or []
     lines += [
         f"Correlated: {_names(pair['columns'])} (r = {pair['r']:.3f})"
@@ -127,6 +124,21 @@ def _remarks(found: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     if left_out:
         lines.append(f"{left_out:,} nested fields are not shown.")
     return lines
+
+
+def _classes(balance: dict[str, Any], column: dict[str, Any]) -> str:
+    classes = [f"{short(c['value'], 20)} {c['count']:,}" for c in balance["classes"][:5]]
+    told = ", ".join(classes)
+    if balance["exact"]:
+        more = len(balance["classes"]) - len(classes)
+        rest = f", {more:,} more" if more > 0 else ""
+        ratio = balance["imbalance"]
+        told += rest + (f"; largest over smallest: {ratio:,.3g}" if ratio else "")
+    else:
+        number = _distinct(column) or f"more than {MOST:,}"
+        most = f"; most frequent: {told}" if told else ""
+        told = f"{number} classes: too many to list (limit {MOST:,}){most}"
+    return f"Classes of {short(balance['column'], 24)}: {told}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -171,16 +183,33 @@ def written(found: dict[str, Any]) -> str:
     return f"{found['dataset']}: {told} ({state}); {found['rows']:,} rows"
 
 
-def dedup(found: dict[str, Any]) -> str:
-    """Counts, and the largest clusters."""
+def dedup(found: dict[str, Any], show: int | None = None) -> str:
+    """Counts, what else was measured, and the largest clusters; ``show`` of them with what
+    differs."""
     share = found["duplicates"] / found["rows"] if found["rows"] else 0
     lines = [
         f"{found['rows']:,} rows: {found['duplicates']:,} duplicates ({share:.1%}) "
         f"in {found['clusters']:,} clusters; {found['kept']:,} to keep"
     ]
+    if found.get("precision") is not None:
+        lines.append(
+            f"{found['checked']:,} candidate pairs compared, {found['accepted']:,} of them "
+            f"duplicates (precision {found['precision']:.3f} before verification)"
+        )
+    lines += [
+        f"{one['against']}: {one['rows']:,} rows have a duplicate there "
+        f"({one['other_rows']:,} rows of it, {one['clusters']:,} clusters)"
+        for one in found.get("against", [])
+    ]
+    lines += found.get("notes", [])
     if found["committed"]:
-        lines.append(f"{found['dataset']}@{found['version']}: duplicates dropped")
-    if found["largest"]:
+        done = "duplicates dropped" if "columns" not in found else "columns written"
+        lines.append(f"{found['dataset']}@{found['version']}: {done}")
+    if show is not None:
+        from dsm_dask.cli.differences import clusters
+
+        lines.append(clusters(found["largest"][:show]))
+    elif found["largest"]:
         rows = [
             [c["size"], c["survivor"], short(" | ".join(c["values"].values()), 60)]
             for c in found["largest"]

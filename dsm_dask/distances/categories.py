@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask.distances.binned import Binned, Floats
+from dsm_dask.distances.overlap import Overlap
 from dsm_dask.hashing import U64
 from dsm_dask.stats.top_values import TopValuesState
 
@@ -33,14 +34,18 @@ class Categories:
 
 
 def categories(
-    reference: TopValuesState, current: TopValuesState, counts: tuple[int, int]
+    reference: TopValuesState,
+    current: TopValuesState,
+    counts: tuple[int, int],
+    common: Overlap | None = None,
 ) -> Categories:
     """Match the categories of two summaries by their hashes; ``counts`` are the numbers of values
     of both sides.
 
     Of a summary that is not exact, counts may be too small by its ``error``, so a category has a
     bin only if it is certainly among the more frequent ones of either side (counted at more than
-    the error). What the other bin hides widens the error of every distance.
+    the error). What the other bin hides widens the error of every distance, but for what is known
+    of it from the numbers of distinct values that both sides have in ``common``.
 
     >>> from dsm_dask.fold import update_all
     >>> from dsm_dask.stats.top_values import TopValues
@@ -60,6 +65,8 @@ def categories(
         _binned(side, n, count[order], slot[order])
         for side, n, count, slot in zip(sides, counts, found, slots, strict=True)
     )
+    if common is not None and reference.error and current.error:
+        one, other = _overlapping((one, other), found, common)
     return Categories(
         reference=one,
         current=other,
@@ -100,6 +107,34 @@ def _binned(side: TopValuesState, count: int, counts: Int64, slots: Int64) -> Bi
         count=count,
         rare=min(1.0, 2 * side.error / total),
     )
+
+
+def _overlapping(
+    sides: tuple[Binned, Binned], named: list[Int64], common: Overlap
+) -> tuple[Binned, Binned]:
+    """Both sides with what is known of their rare categories.
+
+    Of the categories that a side has for itself all but the named ones are rare, and have one row
+    each at least; those on both sides are no larger than the largest rare one. The estimate takes
+    all rare categories of a side for equally large.
+    """
+    bins, both = len(named[0]), int(np.count_nonzero((named[0] > 0) & (named[1] > 0)))
+    least = max(0, common.both - common.error - bins)
+    about, most = (max(0, common.both + e - both) for e in (0, common.error))
+    room = min(int(side.high[-1] * side.count) for side in sides)
+    made = []
+    lone = common.vanished - common.vanished_error, common.new - common.new_error
+    known = common.reference, common.current
+    for side, counts, least_own, distinct in zip(sides, named, lone, known, strict=True):
+        share, low, high = (float(x[-1]) for x in (side.shares, side.low, side.high))
+        own = least_own - (bins - both)
+        alone = min(high, max(0.0, own / side.count, low - most * side.rare))
+        rare = max(1, about, distinct - int(np.count_nonzero(counts)))
+        guess = min(share * (1 - about / rare), share - about / side.count)
+        made.append(
+            dataclasses.replace(side, alone=alone, about=max(alone, guess), common=min(least, room))
+        )
+    return made[0], made[1]
 
 
 def _fitting(middle: Floats, low: Floats, count: int) -> Floats:

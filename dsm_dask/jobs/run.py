@@ -18,9 +18,11 @@ from dsm_dask.dataset.history import diff, log
 from dsm_dask.dataset.naming import branch, tag
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.verify import verify
-from dsm_dask.dataset.version import Dataset, is_dataset, open_dataset
+from dsm_dask.dataset.version import Dataset, is_dataset, open_data, open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.duplicates.exact import dedup_exact
+from dsm_dask.duplicates.near import dedup_near
+from dsm_dask.duplicates.presets import settings
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec
@@ -178,19 +180,31 @@ class _Runner:
             reference = load_schema(args.against)
         else:
             reference = open_side(args.against, self.engine.map)
+        shared = None if self.engine.is_local else storage.join(self.here.uri, "_dsm", "runs")
         found = check(
-            self.here, reference, args.columns, engine=self.engine, examples=args.examples
-        )
+            self.here, reference, args.columns, engine=self.engine, examples=args.examples,
+            scratch=shared,
+        )  # fmt: skip
         if args.html:
             found.save_html(args.html, self.here.name)
         return {**found.to_dict(), "against": args.against}
 
     def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
-        found = dedup_exact(
-            self.here, args.on, engine=self.engine, drop=args.drop, out=args.out,
-            message=args.message,
-        ).to_dict()  # fmt: skip
-        return self._moved_to(found) if args.drop else found
+        if args.method == "exact":
+            found = dedup_exact(
+                self.here, args.on, engine=self.engine, drop=args.drop, out=args.out,
+                message=args.message,
+            )  # fmt: skip
+        else:
+            options = args.options
+            found = dedup_near(
+                self.here, args.on[0], settings(options.pop("preset", None), **options),
+                engine=self.engine, drop=args.drop, columns=args.columns, out=args.out,
+                against=[open_data(other, self.engine.map) for other in args.against or ()],
+                message=args.message,
+            )  # fmt: skip
+        told = found.to_dict()
+        return self._moved_to(told) if args.drop or args.columns else told
 
     def _drop(self, args: spec.Drop) -> dict[str, Any]:
         made = drop(self.here, args.where, engine=self.engine, message=args.message)

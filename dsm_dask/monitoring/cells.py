@@ -11,7 +11,7 @@ import pyarrow as pa
 from dsm_dask.distances.distance import Distance
 from dsm_dask.fold import Fold
 from dsm_dask.monitoring.measure import Measured
-from dsm_dask.monitoring.methods import THRESHOLDS, choose
+from dsm_dask.monitoring.methods import THRESHOLDS, choose, note
 from dsm_dask.monitoring.verdict import Verdict, judge
 from dsm_dask.stats.count import Count
 from dsm_dask.stats.group_profiles import Scan
@@ -47,11 +47,13 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """The comparisons of one column by one method; None where it could not be compared."""
+    """The comparisons of one column by one method; None where it could not be compared.
+    ``method_note``: that it is not the one asked for."""
 
     method: str | None
     threshold: float | None
     cells: tuple[Cell | None, ...]
+    method_note: str | None = None
 
 
 def judge_all(
@@ -89,7 +91,8 @@ def judge_all(
     for (name, index, one), distance, verdict in zip(asked, distances, verdicts, strict=True):
         made[name][index] = _cell(one, distance, verdict, methods[name])
     return {
-        name: Row(methods[name], thresholds.get(name), tuple(cells)) for name, cells in made.items()
+        name: Row(used, thresholds.get(name), tuple(made[name]), note(method, used))
+        for name, used in methods.items()
     }
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.distances.distance import Distance
+from dsm_dask.distances.overlap import Overlap
 from dsm_dask.errors import UnknownColumn, UsageError, nearest
 from dsm_dask.monitoring import methods
 from dsm_dask.monitoring.measure import Measured, measure
@@ -25,7 +26,8 @@ otherwise."""
 
 @dataclasses.dataclass(frozen=True)
 class ColumnDrift:
-    """How far one column moved. ``score`` is how far past its threshold: 1 is at it."""
+    """How far one column moved. ``score`` is how far past its threshold: 1 is at it.
+    ``method_note`` says so when it does not have the distance that was asked for."""
 
     name: str
     type: str
@@ -33,6 +35,7 @@ class ColumnDrift:
     threshold: float | None
     verdict: Verdict
     measured: Measured
+    method_note: str | None = None
 
     @property
     def drift(self) -> bool:
@@ -59,6 +62,7 @@ class ColumnDrift:
             "drift": self.verdict.drift,
             "certain": self.verdict.certain,
             "method": self.method,
+            "method_note": self.method_note,
             "distances": {name: d.value for name, d in distances.items()},
             "errors": {name: d.error for name, d in distances.items()},
             "p_values": {n: d.p_value for n, d in distances.items() if d.p_value is not None},
@@ -71,8 +75,15 @@ class ColumnDrift:
             "nulls": dict(zip(("reference", "current"), found.nulls, strict=True)),
             "new": list(found.new),
             "vanished": list(found.vanished),
+            "categories": _categories(found.overlap),
             "note": found.note,
         }
+
+
+def _categories(found: Overlap | None) -> dict[str, int] | None:
+    if found is None:
+        return None
+    return {**dataclasses.asdict(found), "both": found.both}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +214,7 @@ _SCHEMA = pa.schema(
         "certain": pa.bool_(),
         "score": pa.float64(),
         "method": pa.string(),
+        "method_note": pa.string(),
         "threshold": pa.float64(),
         "p_value": pa.float64(),
         "adjusted_p_value": pa.float64(),
@@ -227,7 +239,8 @@ def compare(
     """Compare two tables by their sketches; no row is read.
 
     ``columns``: only these. ``method`` and its ``threshold`` judge the columns that have that
-    distance; the others keep the method that suits them (:mod:`dsm_dask.monitoring.methods`).
+    distance; the others keep the method that suits them (:mod:`dsm_dask.monitoring.methods`), which
+    their ``method_note`` says.
 
     Raises UsageError for an unknown method or a threshold without one, and UnknownColumn for a
     column that neither side has.
@@ -279,7 +292,8 @@ def _ranked(
             limit = methods.THRESHOLDS[method] if threshold is None else threshold
             chosen.append((method, limit, found.distances[method]))
             continue
-        name = methods.choose(found.distances, fewest=found.fewest, preferred=found.preferred)
+        known = {} if found.identifying else found.distances
+        name = methods.choose(known, fewest=found.fewest, preferred=found.preferred)
         limit = methods.THRESHOLDS[name] if name else 0.0
         chosen.append((name, limit, found.distances[name]) if name else None)
     verdicts = judge(chosen, [found.missing for found in measured.values()])
@@ -291,6 +305,7 @@ def _ranked(
             threshold=one[1] if one else None,
             verdict=verdict,
             measured=found,
+            method_note=methods.note(method, one[0] if one else None, found.identifying),
         )
         for (name, found), one, verdict in zip(measured.items(), chosen, verdicts, strict=True)
     ]

@@ -25,6 +25,7 @@ from dsm_dask.distances.mahalanobis import mahalanobis
 from dsm_dask.distances.mean_discrepancy import mean_discrepancy
 from dsm_dask.distances.mean_shift import mean_shift
 from dsm_dask.distances.missing_share import missing_share
+from dsm_dask.distances.overlap import Overlap, overlap
 from dsm_dask.distances.population_stability import population_stability
 from dsm_dask.distances.wasserstein import wasserstein
 from dsm_dask.monitoring import charts
@@ -35,6 +36,9 @@ LISTED = 20
 """New and vanished categories that are named."""
 RARE = 0.1
 """Share of values in rare categories that is worth a note."""
+FEW_A_VALUE = 5
+"""Where a value occurs less often than this on the average, two samples of the same source differ
+in their shares by chance: for 2 rows a value JS is 0.47."""
 HEAVY = 3.0
 """How many times larger than that of a normal distribution with the same quartiles a standard
 deviation may be before it is no unit to measure with."""
@@ -49,7 +53,8 @@ class Measured:
     """The distances of one column, by the name of their method; and what else both sides show.
 
     ``kind`` is numeric, categorical, embedding or other. ``fewest``: values on the smaller side.
-    ``preferred``: the method that suits many rows."""
+    ``preferred``: the method that suits many rows. ``overlap``: how many categories are new.
+    ``identifying``: values name rows rather than kinds of rows, so that other rows have others."""
 
     kind: str
     distances: dict[str, Distance] = dataclasses.field(default_factory=dict)
@@ -61,6 +66,8 @@ class Measured:
     bins: dict[str, Any] | None = None
     new: tuple[Any, ...] = ()
     vanished: tuple[Any, ...] = ()
+    overlap: Overlap | None = None
+    identifying: bool = False
     note: str | None = None
 
 
@@ -163,24 +170,53 @@ def _categorical(
     reference: States, current: States, types: tuple[pa.DataType, pa.DataType]
 ) -> Measured:
     counts = reference["counts"].values, current["counts"].values
-    found = categories(reference["top"], current["top"], counts)
+    common = _overlap(reference, current, counts, types)
+    found = categories(reference["top"], current["top"], counts, common)
     distances = _of_bins(found.reference, found.current, categorical=True)
+    identifying = _identifying(found, common, counts)
     return Measured(
         kind="categorical",
         distances={name: distance for name, distance in distances.items() if distance is not None},
         chart=charts.categorical_chart(found),
         new=tuple(charts.category_values(found, found.new[:LISTED])),
         vanished=tuple(charts.category_values(found, found.vanished[:LISTED])),
-        note=_rare(found),
+        overlap=common,
+        identifying=identifying,
+        note=_rare(found, common),
     )
 
 
-def _rare(found: Categories) -> str | None:
+def _identifying(found: Categories, common: Overlap | None, counts: tuple[int, int]) -> bool:
+    """Are there too few rows a value on either side to see shares that recur?"""
+    if common is None or not (found.reference.rare and found.current.rare):
+        return False
+    distinct = common.reference, common.current
+    return all(count < FEW_A_VALUE * d for count, d in zip(counts, distinct, strict=True))
+
+
+def _overlap(
+    reference: States,
+    current: States,
+    counts: tuple[int, int],
+    types: tuple[pa.DataType, pa.DataType],
+) -> Overlap | None:
+    fixed = {pa.types.is_fixed_size_binary(arrays.plain_type(dtype)) for dtype in types}
+    if "distinct" not in reference or "distinct" not in current or len(fixed) > 1:
+        return None  # binaries of a fixed size have other hashes
+    return overlap(reference["distinct"], current["distinct"], counts)
+
+
+def _rare(found: Categories, common: Overlap | None) -> str | None:
     """Says it when much lies in categories that the summaries cannot tell apart."""
-    if not (found.reference.rare or found.current.rare):
+    one, two = found.reference, found.current
+    share = max(one.shares[-1], two.shares[-1])
+    if not (one.rare or two.rare) or share < RARE:
         return None
-    share = max(found.reference.shares[-1], found.current.shares[-1])
-    return f"{share:.0%} in categories too rare to tell apart" if share >= RARE else None
+    if common is None or not (one.rare and two.rare):
+        return f"{share:.0%} in categories too rare to tell apart"
+    return (
+        f"{share:.0%} in rare categories, about {two.about:.0%} of the current values in new ones"
+    )
 
 
 def _embedding(

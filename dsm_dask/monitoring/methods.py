@@ -64,6 +64,19 @@ def check(method: str | None, threshold: float | None) -> None:
         )
 
 
+def note(wanted: str | None, chosen: str | None, identifying: bool = False) -> str | None:
+    """What to say of a column that another method judges than the one asked for, or none.
+
+    >>> note("ks", "js"), note("ks", "ks"), note(None, "js")
+    ('no ks distance, judged by js', None, None)
+    """
+    if identifying and chosen is None:
+        return "values name rows: judged by missing values, or by --method"
+    if wanted is None or wanted == chosen:
+        return None
+    return f"no {wanted} distance, judged by {chosen or 'missing values'}"
+
+
 def choose(distances: Mapping[str, Distance], *, fewest: int, preferred: str) -> str | None:
     """The method for a column with these distances and at least ``fewest`` values on either side;
     ``preferred`` is the one for many rows. None without any distance.

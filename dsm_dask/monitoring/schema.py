@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 only
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
+Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Strict = ConfigDict(extra="forbid")
 
@@ -54,8 +55,24 @@ class Bins(TypedDict):
     current: list[Share]
 
 
+class Categories(TypedDict):
+    """How many different values: of each side, of ``both``, and of one alone. Errors are 0 when
+    exact, otherwise 95 % bounds; ``error`` is that of ``both``, and no smaller than those of the
+    sides."""
+
+    reference: Natural
+    current: Natural
+    both: Natural
+    new: Natural
+    vanished: Natural
+    new_error: Natural
+    vanished_error: Natural
+    error: Natural
+
+
 class Column(TypedDict):
-    """One column that both sides have. ``distances`` and ``errors`` have the same names: the
+    """One column that both sides have. ``method_note`` says that it does not have the distance that
+    was asked for, and which one judges it. ``distances`` and ``errors`` have the same names: the
     distance on all rows is at most the error away from the one given. ``missing`` among them is the
     change in the share of missing values. ``score`` is 1 at the threshold and more beyond it;
     ``certain`` is false where the errors could turn the verdict. ``nulls`` are shares of rows that
@@ -68,6 +85,7 @@ class Column(TypedDict):
     drift: bool
     certain: bool
     method: str | None
+    method_note: str | None
     distances: dict[str, float]
     errors: dict[str, float]
     p_values: dict[str, Share]
@@ -80,6 +98,7 @@ class Column(TypedDict):
     nulls: Sides
     new: list[Any]
     vanished: list[Any]
+    categories: Categories | None
     note: str | None
 
 

@@ -73,6 +73,7 @@ class ColumnSeries:
         return {
             "type": self.type,
             "method": self.row.method,
+            "method_note": self.row.method_note,
             "threshold": self.row.threshold,
             "drifted": self.drifted,
             "distance": [cell and cell.distance.value for cell in cells],

@@ -64,6 +64,7 @@ class SliceDrift:
             "columns": {
                 name: {
                     "method": rows[name].method,
+                    "method_note": rows[name].method_note,
                     "threshold": rows[name].threshold,
                     "distance": cell.distance.value,
                     "error": cell.distance.error,

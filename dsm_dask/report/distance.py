@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsm_dask.report import text
@@ -21,6 +23,8 @@ METHODS = {
     "classifier": "AUC of a classifier",
     "missing": "missing values",
 }
+_NAMED = 5
+"""Columns of a note that are named."""
 BY_P_VALUE = frozenset({"ks", "chi2"})
 STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Where the scale of a heat map goes to its next colour, in thresholds."""
@@ -34,6 +38,48 @@ def method_name(method: Any) -> str:
     ('Jensen-Shannon', 'mine', 'missing values')
     """
     return METHODS["missing"] if method is None else METHODS.get(method, text.visible(method))
+
+
+def method_notes(found: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Which columns another method judges than the one asked for.
+
+    >>> method_notes([("a", {"method_note": "no ks distance, judged by js"}), ("b", {})])
+    ['No ks distance, judged by js: a']
+    """
+    names: dict[str, dict[str, None]] = {}
+    for name, column in found:
+        if column.get("method_note"):
+            shown = text.excerpt(text.visible(name))
+            names.setdefault(str(column["method_note"]), {})[shown] = None
+    made = []
+    for note, known in names.items():
+        more = f" and {len(known) - _NAMED:,} more" if len(known) > _NAMED else ""
+        made.append(f"{note[:1].upper()}{note[1:]}: {', '.join([*known][:_NAMED])}{more}")
+    return made
+
+
+def categories(found: Mapping[str, Any] | None, side: str) -> str:
+    """How many categories are ``new`` or ``vanished``.
+
+    >>> found = {"new": 1200, "new_error": 30, "vanished": 0, "vanished_error": 0}
+    >>> categories(found, "new"), categories(found, "vanished")
+    ('1,200 ± 30', '')
+    """
+    if not found or not found.get(side):
+        return ""
+    error = found.get(f"{side}_error")
+    return text.count(found[side]) + (f" ± {text.count(error)}" if error else "")
+
+
+def limit(method: Any, threshold: Any) -> str:
+    """From where on a column has drifted.
+
+    >>> limit("js", 0.1), limit("ks", 0.05), limit(None, None)
+    ('0.1', 'p 0.05', '')
+    """
+    if threshold is None:
+        return ""
+    return f"{'p ' if method in BY_P_VALUE else ''}{threshold:g}"
 
 
 def told(value: Any, error: Any = None) -> str:
@@ -81,5 +127,5 @@ def level(found: float | None, drift: bool) -> str:
     >>> level(0.1, False), level(1.5, True), level(40.0, True), level(1.5, False), level(0.2, True)
     ('0', '3', '6', '2', '3')
     """
-    step = sum((found or 0.0) >= limit for limit in STEPS)
+    step = bisect.bisect_right(STEPS, found or 0.0)
     return str(max(step, 3) if drift else min(step, 2))

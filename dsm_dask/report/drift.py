@@ -44,6 +44,7 @@ class Moved:
     new: tuple[str, ...]
     vanished: tuple[str, ...]
     note: str
+    method_note: str
     chart: dict[str, Any]
 
 
@@ -209,6 +210,7 @@ def _card(name: str, column: Json) -> Moved:
         new=tuple(text.visible(value) for value in column.get("new") or []),
         vanished=tuple(text.visible(value) for value in column.get("vanished") or []),
         note=text.visible(column["note"]) if column.get("note") else "",
+        method_note=text.visible(column.get("method_note") or ""),
         chart=chart,
     )  # fmt: skip
 
@@ -232,6 +234,8 @@ def _figures(column: Json) -> list[columns.Figure]:
          f"{distance.p_value(p)}, adjusted {distance.p_value(adjusted)}",
          "Adjusted for the number of columns (Benjamini-Hochberg)"),
         ("Missing", missing, ""),
+        *((f"{word} categories", distance.categories(column.get("categories"), word.lower()),
+           "Not on the other side; the error is a 95 % bound") for word in ("New", "Vanished")),
     ]  # fmt: skip
     return [columns.Figure(label, value, hint=hint) for label, value, hint in shown if value]
 

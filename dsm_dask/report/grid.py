@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dsm_dask.report import distance, text
@@ -152,14 +152,14 @@ def slices_numbers(found: Json) -> list[Number]:
     ]  # fmt: skip
 
 
-def left_out(found: Json) -> list[str]:
-    """Rows that no cell counts."""
+def remarks(found: Json) -> list[str]:
+    """Columns that another method judges than the one asked for, and rows that no cell counts."""
     left = found.get("left_out") or {}
     rows = left.get("rows") or 0
     most = (
         max((rows.get(side) or 0 for side in rows), default=0) if isinstance(rows, dict) else rows
     )
-    told = []
+    told = [f"{note}." for note in distance.method_notes(_columns(found))]
     if most:
         about = "" if left.get("exact", True) else "about "
         kind = "window" if "windows" in left else "value"
@@ -201,6 +201,12 @@ def slice_name(value: Any) -> str:
     ('(null)', '(empty)', 'en')
     """
     return "(null)" if value is None else text.visible(value) or "(empty)"
+
+
+def _columns(found: Json) -> Iterator[tuple[str, Json]]:
+    """Of a series, or of each slice."""
+    for one in found.get("slices") or [found]:
+        yield from (one.get("columns") or {}).items()
 
 
 _LISTS = ("distance", "error", "p_value", "adjusted_p_value", "drift", "certain")

@@ -175,13 +175,15 @@ def run_page(run: Mapping[str, Any], *, title: str) -> str:
     )
 
 
-def data_block(data: object) -> str:
-    """JSON that is safe inside of a script element.
+def data_block(charts: Sequence[Any]) -> str:
+    """A JSON array that is safe inside of a script element, a line for each chart: the script reads
+    those that it draws.
 
     >>> data_block(["</script>", "a & b"])
-    '["\\\\u003c/script\\\\u003e","a \\\\u0026 b"]'
+    '[\\n"\\\\u003c/script\\\\u003e",\\n"a \\\\u0026 b"\\n]'
     """
-    shown = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    lines = (json.dumps(chart, separators=(",", ":"), allow_nan=False) for chart in charts)
+    shown = "[\n" + ",\n".join(lines) + "\n]"
     for mark in "<>&\u2028\u2029":
         shown = shown.replace(mark, f"\\u{ord(mark):04x}")
     return shown
@@ -192,7 +194,7 @@ def _grid_values(found: Mapping[str, Any], made: grid.Grid, title: str) -> dict[
         "title": text.visible(title),
         "grid": made,
         "left_out": story.left_out({"steps": [{"result": found}]}),
-        "not_counted": grid.left_out(found),
+        "remarks": grid.remarks(found),
         "data": data_block(_grid_charts(made, 0)),
     }
 

@@ -28,12 +28,16 @@ EXAMPLES = 5
 
 
 def infer_schema(
-    reference: Table | Sketches, columns: Sequence[str] | None = None, *, engine: Engine
+    reference: Table | Sketches,
+    columns: Sequence[str] | None = None,
+    *,
+    engine: Engine,
+    scratch: str | None = None,
 ) -> Inferred:
     """The schema that ``reference`` keeps to; see :func:`dsm_dask.validation.infer.infer`.
 
-    Where the rows are at hand, uniqueness that sketches only estimate is looked up; only sketches
-    leave columns ``estimated``.
+    Where the rows are at hand, uniqueness that sketches only estimate is looked up (for ``scratch``
+    see :func:`~dsm_dask.validation.keys.find_repeats`); only sketches leave columns ``estimated``.
     """
     if isinstance(reference, Sketches):
         names = list(reference.columns) if columns is None else _known(reference, columns)
@@ -43,7 +47,7 @@ def infer_schema(
     unique = [
         name
         for name in made.estimated
-        if not find_repeats(reference, [name], 0, engine=engine).count
+        if not find_repeats(reference, [name], 0, engine=engine, scratch=scratch).count
     ]
     return Inferred(made.certain(tuple(unique)))
 
@@ -55,11 +59,14 @@ def check(
     *,
     engine: Engine,
     examples: int = EXAMPLES,
+    scratch: str | None = None,
 ) -> Checked:
     """Hold ``data`` to a schema, or to the one inferred from sketches or from other data.
 
     Uniqueness that saved sketches only estimate is no rule. ``columns`` limits the check to some;
     keys count when all of their columns are among them. ``examples`` rows are shown a finding.
+    ``scratch`` is where key files go that cannot be kept beside a dataset
+    (:func:`dsm_dask.validation.keys.find_repeats`).
 
     Raises :class:`~dsm_dask.errors.UnknownColumn` for a column that neither side has.
     """
@@ -70,7 +77,7 @@ def check(
     if not isinstance(against, Schema):
         title = str(getattr(against, "name", against.uri))
         known = against.schema.names if columns is None else _present(against, columns)
-        inferred = infer_schema(against, known, engine=engine)
+        inferred = infer_schema(against, known, engine=engine, scratch=scratch)
         against = inferred.certain()
     schema, names = _narrowed(against, data, columns)
     present = [name for name in data.schema.names if name in names]
@@ -83,7 +90,7 @@ def check(
         for rule in column_rules(name, column, sketches)
     ]
     found = [*fixed.findings, *_broken(data, schema, sketches, rules, examples, engine)]
-    found += _keys(data, schema, sketches, examples, engine)
+    found += _keys(data, schema, sketches, examples, engine, scratch)
     order = {name: i for i, name in enumerate([*schema.columns, *data.schema.names])}
     return Checked(
         data=str(getattr(data, "name", data.uri)),
@@ -185,14 +192,19 @@ def _all_keys(schema: Schema, data: Table) -> list[tuple[str, ...]]:
 
 
 def _keys(
-    data: Table, schema: Schema, sketches: Sketches, examples: int, engine: Engine
+    data: Table,
+    schema: Schema,
+    sketches: Sketches,
+    examples: int,
+    engine: Engine,
+    scratch: str | None,
 ) -> list[Finding]:
     findings = []
     labels: list[str] | None = None
     for key in _all_keys(schema, data):
         if len(key) == 1 and _surely_unique(sketches, key[0]):
             continue
-        repeats = find_repeats(data, key, examples, engine=engine)
+        repeats = find_repeats(data, key, examples, engine=engine, scratch=scratch)
         if not repeats.count:
             continue
         labels = labels or [partition.label for partition in data.partitions()]

@@ -5,26 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from dsm_dask import arrays
-from dsm_dask.stats import values
 from dsm_dask.stats.count import Counts
 from dsm_dask.stats.distinct import Distinct
 from dsm_dask.stats.extremes import Extremes
 from dsm_dask.stats.moments import Moments
 from dsm_dask.stats.sketches import Sketches
 from dsm_dask.stats.top_values import CAPACITY, LIMIT, TopValues
-from dsm_dask.validation.bounds import parse_bound
+from dsm_dask.validation import slack
 from dsm_dask.validation.schema import ColumnSchema, Normalised, Rows, Schema
 from dsm_dask.validation.schema_file import dump_schema
 from dsm_dask.validation.types import kind_of_name, type_name
 
-MOST_CATEGORIES = 50
+MOST_CATEGORIES = {"string": 50, "integer": 20}
 ROWS_PER_CATEGORY = 10
 LEAST_UNIQUE = 10
 """Values from which on a column without repeats is taken for a key."""
@@ -33,75 +30,74 @@ STANDARD = 0.05
 """How near the mean is to 0 and the standard deviation to 1 in a standardised column."""
 UNIT = {16: 1e-2, 32: 1e-3, 64: 1e-3}
 """How near norms are to 1 in a column of unit vectors, by the bits of a component."""
-YEAR = 366 * 86_400
 
 States = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Inferred:
-    """A schema, and the columns that are ``unique`` in it by an estimate only."""
+    """A schema; and the columns that are ``unique`` in it by an estimate only, as they would be if
+    they were not."""
 
     schema: Schema
-    estimated: tuple[str, ...] = ()
+    estimated: Mapping[str, ColumnSchema] = dataclasses.field(default_factory=dict)
 
     def to_yaml(self, source: str = "") -> str:
         """The text of a schema file, to be edited; ``source`` is named in it."""
-        return dump_schema(self.schema, source=source, estimated=self.estimated)
+        return dump_schema(self.schema, source=source, estimated=self.estimated, inferred=True)
 
     def certain(self, unique: tuple[str, ...] = ()) -> Schema:
         """The schema with only those of the estimated columns unique that turned out to be."""
-        columns = dict(self.schema.columns)
-        for name in set(self.estimated) - set(unique):
-            columns[name] = columns[name].model_copy(update={"unique": False})
-        return self.schema.model_copy(update={"columns": columns})
+        others = {name: one for name, one in self.estimated.items() if name not in unique}
+        return self.schema.model_copy(update={"columns": {**self.schema.columns, **others}})
 
 
 def infer(sketches: Sketches) -> Inferred:
     """A schema that the data behind ``sketches`` keeps to.
 
-    As seen, without slack: types, bounds of numbers and of times of day, no NaN or infinities or
-    empty strings where there were none, the one length of texts that are all as long. With slack:
+    As seen: types, no NaN or infinities or empty strings where there were none, the one length of
+    texts that are all as long. With slack:
 
-    * ``nulls``: none if there were none, else their share rounded up to the next percent;
-    * times: as long after the latest as the data spans, and a year at least, for time goes on;
+    * ``nulls`` (:func:`dsm_dask.validation.slack.null_share`), and the bounds of numbers and times
+      (:func:`dsm_dask.validation.slack.bounds`); unique integers have no ``max``, for ids grow;
     * ``max_length`` of strings: twice the longest;
     * floats from 0 to 1 or from -1 to 1 that make use of half of that are ``normalised``: 20 values
       at least; so are those of a mean within 0.05 of 0 and a standard deviation within 0.05 of 1.
 
-    ``categories``: of strings with at most 50 different values, each seen 10 times on average.
+    ``categories``: of strings with at most 50 different values, and of integers with at most 20,
+    each seen 10 times on average; these have no bounds.
     ``unique``: integers, strings and binaries of 10 or more values without a repeat; up to some
     thousands the sketch is exact, beyond, an estimate within two standard errors is marked.
     ``rows``: one at least, if there was one: nothing at all is a finding, too.
     """
     columns: dict[str, ColumnSchema] = {}
-    estimated = []
+    estimated = {}
     for name, states in sketches.columns.items():
         field = sketches.schema.field(name)
-        column = _column(field.type, states)
+        columns[name] = column = _column(field.type, states)
         repeats = _repeats(column, states)
-        if repeats is not None and repeats != "some":
-            column = column.model_copy(update={"unique": True})
-            estimated += [name] if repeats == "unclear" else []
-        columns[name] = column
+        if repeats in ("none", "unclear"):
+            ids = {"max": None} if kind_of_name(column.type or "") == "integer" else {}
+            columns[name] = column.model_copy(update={"unique": True, **ids})
+        if repeats == "unclear":
+            estimated[name] = column
     rows = Rows(min=1) if sketches.rows else None
-    return Inferred(Schema(rows=rows, columns=columns), tuple(estimated))
+    return Inferred(Schema(rows=rows, columns=columns), estimated)
 
 
 def _column(dtype: pa.DataType, states: States) -> ColumnSchema:
     name = type_name(dtype)
     counts: Counts = states["counts"]
-    share = counts.nulls / counts.count if counts.count else None
     rules: dict[str, Any] = {"type": name}
-    if share is not None:
-        rules["nulls"] = min(1.0, math.ceil(share * 100) / 100)
+    if counts.count:
+        rules["nulls"] = slack.null_share(counts.nulls, counts.count)
     kind = kind_of_name(name)
     if not (counts.count - counts.nulls):
         return ColumnSchema(**rules)
     if kind in ("integer", "float", "decimal"):
-        rules |= _numbers(kind, states)
+        rules |= _numbers(kind, dtype, states)
     elif kind in ("moment", "time", "duration"):
-        rules |= _times(kind, states)
+        rules |= slack.bounds(kind, dtype, states["extremes"], states["quantiles"])
     elif kind in ("string", "binary"):
         rules |= _texts(kind, states)
     elif "vectors" in states:
@@ -109,20 +105,20 @@ def _column(dtype: pa.DataType, states: States) -> ColumnSchema:
     return ColumnSchema(**rules)
 
 
-def _numbers(kind: str, states: States) -> dict[str, Any]:
-    counts = states["counts"]
-    found = Extremes("").finish(states["extremes"])
+def _numbers(kind: str, dtype: pa.DataType, states: States) -> dict[str, Any]:
     rules: dict[str, Any] = {}
+    if kind == "integer" and (categories := _categories(kind, states)):
+        return {"categories": categories}
     if kind == "float":
+        counts = states["counts"]
+        found = Extremes("").finish(states["extremes"])
         infinite = any(isinstance(v, float) and math.isinf(v) for v in (found.min, found.max))
         rules = {"nan": None if counts.nan else False, "infinite": None if infinite else False}
         if infinite:
             return rules
         rules["normalised"] = _normalised(found.min, found.max, counts, states)
-    if found.min is None:
-        return rules
     if rules.get("normalised") in (None, "standard"):
-        rules |= {"min": _text(found.min), "max": _text(found.max)}
+        rules |= slack.bounds(kind, dtype, states["extremes"], states["quantiles"])
     return rules
 
 
@@ -140,21 +136,6 @@ def _normalised(
     return "standard" if near and abs((moments.std or 0) - 1) <= STANDARD else None
 
 
-def _times(kind: str, states: States) -> dict[str, Any]:
-    found = Extremes("").finish(states["extremes"])
-    low, high = _text(found.min), _text(found.max)
-    if low is None or high is None:
-        return {}
-    if kind != "moment":
-        return {"min": low, "max": high}
-    try:
-        first, last = parse_bound(low, kind), parse_bound(high, kind)
-    except ValueError:  # not a time: the smallest integer stands for none in most libraries
-        return {}
-    days = math.ceil((last + max(last - first, Fraction(YEAR))) / 86_400)
-    return {"min": low, "max": str(np.datetime64(days, "D"))}
-
-
 def _texts(kind: str, states: States) -> dict[str, Any]:
     lengths = states["lengths"]
     rules: dict[str, Any] = {}
@@ -166,12 +147,17 @@ def _texts(kind: str, states: States) -> dict[str, Any]:
         rules["max_length"] = 2 * lengths.max
     if kind != "string" or lengths.max > LIMIT:
         return rules
-    top = TopValues("", CAPACITY).finish(states["top"])
-    most = min(MOST_CATEGORIES, states["counts"].values // ROWS_PER_CATEGORY)
-    if top.exact and len(top.top) <= most:
-        categories = tuple(sorted(one.value for one in top.top))
+    if categories := _categories(kind, states):
         return {"empty": rules["empty"], "categories": categories}
     return rules
+
+
+def _categories(kind: str, states: States) -> tuple[str, ...]:
+    """The different values, in order, if they are few and each is seen often."""
+    top = TopValues("", CAPACITY).finish(states["top"])
+    most = min(MOST_CATEGORIES[kind], states["counts"].values // ROWS_PER_CATEGORY)
+    known = top.exact and len(top.top) <= most
+    return tuple(str(value) for value in sorted(one.value for one in top.top)) if known else ()
 
 
 def _vectors(dtype: pa.DataType, states: States) -> dict[str, Any]:
@@ -181,8 +167,8 @@ def _vectors(dtype: pa.DataType, states: States) -> dict[str, Any]:
         "infinite": None if found.infinite else False,
     }
     if found.count:
-        slack = unit_slack(dtype)
-        rules["unit_norm"] = found.low >= 1 - slack and found.high <= 1 + slack
+        near = unit_slack(dtype)
+        rules["unit_norm"] = found.low >= 1 - near and found.high <= 1 + near
     return rules
 
 
@@ -205,10 +191,3 @@ def _repeats(column: ColumnSchema, states: States) -> str | None:
     if found.exact:
         return "none" if found.count == counts.values else "some"
     return "unclear" if found.count >= counts.values * (1 - 2 * found.error) else "some"
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    shown = values.to_json(value)
-    return repr(shown) if isinstance(shown, float) else str(shown)

@@ -23,7 +23,7 @@ from dsm_dask.arrays import plain
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.keys import KeyFile, WriteKeys, bucket_bits, first_of_runs, total
 from dsm_dask.engine import Engine
-from dsm_dask.errors import UsageError
+from dsm_dask.errors import AccessDenied, CannotWrite, UsageError
 from dsm_dask.table import ROW_ID, Partition, Table
 from dsm_dask.validation.findings import Example
 from dsm_dask.validation.violations import shown
@@ -38,11 +38,23 @@ class Repeats:
     examples: tuple[Example, ...]
 
 
-def find_repeats(table: Table, key: Sequence[str], examples: int, *, engine: Engine) -> Repeats:
-    """The rows of which the values of ``key`` occur earlier in the table, too. Exact."""
+def find_repeats(
+    table: Table,
+    key: Sequence[str],
+    examples: int,
+    *,
+    engine: Engine,
+    scratch: str | None = None,
+) -> Repeats:
+    """The rows of which the values of ``key`` occur earlier in the table, too. Exact.
+
+    Key files are kept beside a dataset. Of plain files, and of datasets that may only be read, they
+    are in ``scratch`` for the time being; without it in a temporary folder, if all workers are on
+    this machine, or :class:`~dsm_dask.errors.UsageError` is raised.
+    """
     columns, partitions = tuple(key), table.partitions()
     keyed = [_Keyed(partition, columns) for partition in partitions]
-    with _folder(table, engine) as (folder, listed):
+    with _folder(table, engine, scratch) as (folder, listed):
         files = engine.map_partitions(_Numbered(WriteKeys(columns, folder)), keyed, label="Hashing")
         numbers = {partition.fingerprint: i for i, partition in enumerate(keyed)}
         places = [numbers[fingerprint] for fingerprint, _ in files]
@@ -114,23 +126,37 @@ def _rows(batch: pa.RecordBatch, kept: pa.Array) -> pa.RecordBatch:
 
 
 @contextlib.contextmanager
-def _folder(table: Table, engine: Engine) -> Iterator[tuple[str, str]]:
-    """Where the keys are, which are kept beside a dataset, and a file for their list."""
+def _folder(table: Table, engine: Engine, scratch: str | None) -> Iterator[tuple[str, str]]:
+    """Where the keys are, and a file for their list."""
+    run = uuid.uuid4().hex
+    refused: Exception | None = None
     if isinstance(table, Dataset):
         base = storage.join(table.uri, "_dsm")
-        listed = storage.join(base, "runs", uuid.uuid4().hex, "keys.dsm")
+        listed = storage.join(base, "runs", run, "keys.dsm")
         try:
-            yield storage.join(base, "keys"), listed
-        finally:
-            storage.delete(listed)
-        return
-    if not engine.is_local:
+            storage.write(listed, b"")  # find out before the work begins
+        except (AccessDenied, CannotWrite) as error:
+            refused = error
+        else:
+            try:
+                yield storage.join(base, "keys"), listed
+            finally:
+                storage.delete(listed)
+            return
+    if scratch is None and not engine.is_local:
+        reason = "may only be read here" if refused else "is plain files"
         raise UsageError(
-            "To look for duplicate keys in plain files, workers need a folder that all can reach.",
+            f"To look for duplicate keys, workers need a folder to write to: {table.uri} {reason}.",
             where=table.uri,
-            valid="Link the files as a dataset, or leave unique and keys out of the schema.",
-        )
-    with tempfile.TemporaryDirectory(prefix="dsm-") as folder:
+            valid="Give --scratch URI that all of them can reach, or leave unique and keys out of "
+            "the schema.",
+        ) from refused
+    with contextlib.ExitStack() as stack:
+        if scratch is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
+        else:
+            folder = storage.join(scratch, f"_dsm-{run}")
+            stack.callback(storage.delete_folder, folder)
         yield storage.join(folder, "keys"), storage.join(folder, "keys.dsm")
 
 

@@ -43,6 +43,10 @@ HEAD = """\
 #   keys: [[a, b]]: no two rows agree on all of these; rows: {min: 1, max: 1000}
 #   new_columns: true: other columns may be there
 """
+SLACK = """\
+# Made from data, with slack: min and max are a tenth of the range beyond it (more where its tails
+# are long), nulls half as many again and 1 % (0 if there were none). Times have no max.
+"""
 
 
 def is_schema_file(name: object) -> bool:
@@ -211,9 +215,11 @@ def _error(
 # Writing
 
 
-def dump_schema(schema: Schema, *, source: str = "", estimated: Collection[str] = ()) -> str:
+def dump_schema(
+    schema: Schema, *, source: str = "", estimated: Collection[str] = (), inferred: bool = False
+) -> str:
     """The text of a schema file: columns in their order, rules as they apply. The uniqueness of
-    the ``estimated`` columns is marked so.
+    the ``estimated`` columns is marked so; of an ``inferred`` schema it says how its bounds came.
 
     >>> text = dump_schema(Schema(columns={"no": {"type": "string", "categories": ["a", "no"]}}))
     >>> print("\\n".join(text.splitlines()[-3:]))
@@ -222,6 +228,8 @@ def dump_schema(schema: Schema, *, source: str = "", estimated: Collection[str] 
         categories: ["a", "no"]
     """
     lines = [HEAD.rstrip("\n")]
+    if inferred:
+        lines.append(SLACK.rstrip("\n"))
     if source:
         lines.append(f"# Made from {_quoted(source)}")
     lines += ["", f"version: {schema.version}"]

@@ -64,6 +64,14 @@ def test_errors(tmp_path, old):
     )
 
 
+def test_keys_go_to_scratch(tmp_path, old, new):
+    scratch = tmp_path / "scratch"
+    plain = check(new, "--against", old, code=1)["findings"]
+    assert check(new, "--against", old, "--scratch", scratch, code=1)["findings"] == plain
+    assert list(scratch.rglob("*.keys")) == []
+    assert scratch.exists()
+
+
 def test_text(old, new):
     said = dsm("check", new, "--against", old, "--workers", "0")
     assert said.code == 1

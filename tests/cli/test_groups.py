@@ -75,8 +75,14 @@ def test_drift_over_time(raw, calm):
     assert found["columns"]["x"]["change_points"][0]["start"] == "2024-01-08T00:00:00+00:00"
     assert found["columns"]["calm"]["drifted"] is False
     assert told("drift", calm, *over, "--columns", "x,calm")["drifted"] is False
-    shown = text("drift", raw, *over, code=1)
+    shown = text("drift", raw, *over, "--method", "ks", "--threshold", "0.001", code=1)
     assert "1 of 3 columns" in shown
+    assert "ks" in next(line.split() for line in shown.splitlines() if " x " in line)
+    assert "p 0.001" in shown
+    assert "No ks distance, judged by chi2: lang" in shown
+    noted = told("drift", raw, *over, "--method", "ks", code=1)["columns"]
+    assert noted["lang"]["method_note"] == "no ks distance, judged by chi2"
+    assert noted["x"]["method_note"] is None
     assert "2024-01-08" in shown
     before = told("drift", raw, *over, "--reference", "previous", code=1)
     assert [i for i, flag in enumerate(before["columns"]["x"]["drift"]) if flag] == [7]
@@ -98,7 +104,32 @@ def test_drift_by_slice(raw, calm):
     assert all(one["drifted"] for one in found["slices"])
     assert next(iter(found["slices"][0]["columns"])) == "x"
     assert told("drift", calm, calm, "--by", "lang")["drifted"] is False
-    assert "3 of 3 values of lang moved" in text("drift", calm, raw, "--by", "lang", code=1)
+    shown = text("drift", calm, raw, "--by", "lang", "--method", "psi", code=1)
+    assert "3 of 3 values of lang moved" in shown
+    (judged,) = [line for line in shown.splitlines() if line.startswith("Judged by psi")]
+    assert judged.startswith("Judged by psi, threshold 0.1: x, ")
+    options = ("--by", "lang", "--method", "linf", "--columns", "x")
+    shown = text("drift", calm, raw, *options, code=1)
+    note = "no linf distance, judged by ks"
+    assert f"\n{note.capitalize()}: x" in shown
+    assert "Judged by ks, threshold p 0.05: x" in shown
+    found = told("drift", calm, raw, *options, code=1)
+    assert {one["columns"]["x"]["method_note"] for one in found["slices"]} == {note}
+
+
+def test_a_label_with_too_many_classes_says_so(tmp_path):
+    many = parquet(tmp_path / "many.parquet", {"sku": [f"s{i}" for i in range(700)] + ["s1"] * 50})
+    shown = text("profile", many, "--label", "sku")
+    assert "Classes of sku: 700 classes: too many to list (limit 512); most frequent: s1 " in shown
+    rare = parquet(
+        tmp_path / "rare.parquet", {"sku": [f"s{i}" for i in range(700)], "x": [1.5] * 700}
+    )
+    shown = text("profile", rare, "--label", "sku")
+    assert "Classes of sku: 700 classes: too many to list (limit 512)" in shown.splitlines()
+    shown = text("profile", rare, "--label", "sku", "--columns", "x")
+    assert "Classes of sku: more than 512 classes: too many to list" in shown
+    text("profile", rare, "--label", "sku", "--html", tmp_path / "rare.html")
+    assert "Too many classes to list." in (tmp_path / "rare.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +139,8 @@ def test_drift_by_slice(raw, calm):
         (("profile", "--by", "x", "--window", "1d"), "timestamps or dates"),
         (("profile", "--by", "lang", "--groups", "0"), "groups cannot be kept"),
         (("profile", "--by", "lang", "--html", "x.html"), "--html"),
+        (("profile", "--by", "lang", "--group", "en", "--group", "dee"), "Did you mean 'de'?"),
+        (("profile", "--by", "x", "--group", "77"), "has no group '77'"),
         (("drift",), "CURRENT"),
         (("drift", "--over", "at"), "--window 1d"),
         (("drift", "--over", "at", "--window", "1fortnight"), "15min"),

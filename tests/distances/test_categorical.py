@@ -14,6 +14,7 @@ from dsm_dask.distances.chebyshev import chebyshev
 from dsm_dask.distances.chi_squared import chi_squared
 from dsm_dask.distances.hellinger import hellinger
 from dsm_dask.distances.jensen_shannon import jensen_shannon
+from dsm_dask.distances.overlap import overlap
 from dsm_dask.distances.population_stability import population_stability
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -28,7 +29,20 @@ DISTANCES = {
 
 def match(a, b):
     one, two = (states(pa.array(x, pa.string())) for x in (a, b))
-    return categories(one["top"], two["top"], (one["counts"].values, two["counts"].values))
+    counts = one["counts"].values, two["counts"].values
+    common = overlap(one["distinct"], two["distinct"], counts)
+    there = [{v for v in x if v is not None} for x in (a, b)]
+    assert abs(common.both - len(there[0] & there[1])) <= common.error
+    assert abs(common.reference - len(there[0])) <= common.error
+    assert abs(common.new - len(there[1] - there[0])) <= common.new_error
+    assert abs(common.vanished - len(there[0] - there[1])) <= common.vanished_error
+    plain = categories(one["top"], two["top"], counts)
+    found = categories(one["top"], two["top"], counts, common)
+    for distance in DISTANCES.values():  # what is known more is never less sharp
+        wide, sharp = (distance(x.reference, x.current) for x in (plain, found))
+        assert wide.low - 1e-9 <= sharp.low
+        assert sharp.high <= wide.high + 1e-9
+    return found
 
 
 def truth(a, b):
@@ -88,6 +102,45 @@ def test_ten_thousand_categories():
         (["c1", "c2"] * 500, draw(even)),
     ):
         check(a, b)
+
+
+def unique(prefix, n):
+    return [f"{prefix}{i}" for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "js", "error"),
+    [
+        (unique("a", 30_000), unique("b", 20_000), 1.0, 0.01),
+        (unique("a", 3000), unique("b", 2000), 1.0, 0.0),  # all hashes are known
+        (unique("a", 3000), unique("a", 1500) + unique("b", 1500), 0.5**0.5, 0.0),
+        (unique("a", 30_000), unique("a", 15_000) + unique("b", 15_000), 0.5**0.5, 0.02),
+        (unique("a", 30_000), unique("a", 30_000), 0.0, 0.11),
+        (["x"] * 10_000 + unique("a", 30_000), ["x"] * 30_000 + unique("b", 10_000), None, 0.02),
+        (unique("a", 3000) * 9, unique("b", 3000) * 7, 1.0, 0.0),
+    ],
+)
+def test_values_that_are_hardly_counted_are_known_to_be_others(a, b, js, error):
+    """The truth, by NumPy on all rows, lies within a small error; see also ``check``."""
+    found = check(a, b)
+    for distance in (jensen_shannon, hellinger):
+        made = distance(found.reference, found.current)
+        assert made.error <= error + 1e-9
+        assert js is None or abs(made.value - js) <= made.error + 1e-9
+
+
+@QUICK
+@given(
+    st.integers(600, 4000), st.integers(600, 4000), st.integers(0, 4000), st.integers(1, 4),
+    st.integers(0, 2**32),
+)  # fmt: skip
+def test_any_overlap_of_rare_values(first, second, common, repeats, seed):
+    """Values on both sides, on one alone, once or several times."""
+    rng = np.random.default_rng(seed)
+    shared = min(common, first, second)
+    a = [*unique("s", shared), *unique("a", first - shared)]
+    b = [*unique("s", shared), *unique("b", second - shared)]
+    check(rng.choice(a, len(a) * repeats).tolist() + a, b * repeats)
 
 
 def test_frequent_categories_among_many_rare_ones_are_told():

@@ -7,13 +7,16 @@ import pytest
 from dsm_trials import dsm, parquet
 
 from dsm_dask.dataset.history import log
+from dsm_dask.engine import Engine
+from dsm_dask.jobs.run import run_job
+from dsm_dask.jobs.spec import load_job
 
 SCHEMA = "new_columns: true\ncolumns: {n: {type: int64, max: 9}}\n"
 
 
 @pytest.fixture
 def place(tmp_path):
-    parquet(tmp_path / "1.parquet", {"n": range(10), "s": list("abcdefghij")})
+    parquet(tmp_path / "1.parquet", {"n": [*range(9), 8], "s": list("abcdefghij")})
     parquet(tmp_path / "2.parquet", {"n": [5, 50, 7], "s": list("xyz")})
     (tmp_path / "schema.yaml").write_text(SCHEMA)
     return tmp_path
@@ -53,6 +56,19 @@ def test_findings_stop_a_job(place, gate):
     assert len(log(str(place / "ds")).versions) == 2
     assert tags(place) == []
     assert "1 finding against" in run(place, "against: 'PLACE/schema.yaml'").out
+
+
+def test_keys_of_plain_files_go_through_the_dataset(place, monkeypatch):
+    """On a cluster, where workers share no disk, they are in its folder for the time being."""
+    monkeypatch.setattr(Engine, "is_local", False)
+    many = parquet(place / "many.parquet", {"n": range(5000), "s": ["a"] * 5000})
+    steps = [{"create": {"sources": str(many)}}, {"check": {"against": str(many)}}]
+    job = {"name": "j", "dataset": f"{place}/ds", "steps": steps}
+    (place / "job.yaml").write_text(json.dumps(job))
+    with Engine(workers=0) as engine:
+        found = run_job(load_job(str(place / "job.yaml")), engine=engine).to_dict()
+    assert found["steps"][1]["result"]["passed"] is True
+    assert not [path for path in place.rglob("_dsm-*/**/*") if path.is_file()]
 
 
 def test_a_job_may_go_on(place):

@@ -284,14 +284,43 @@ class _Held:
 
 def test_ten_thousand_categories(drifted):
     names = np.array([f"c{i}" for i in range(10_000)])
-    same = one(RNG.choice(names, N), RNG.choice(names, N), drifted)
+    same = one(np.tile(names, 3), RNG.permutation(np.tile(names, 3)), drifted, method="js")
     assert not same.drift
-    assert not same.verdict.certain  # so many rare ones could be others
-    assert same.measured.note == "100% in categories too rare to tell apart"
+    assert not same.verdict.certain  # their shares could be others
+    assert same.measured.note.startswith("100% in rare categories, about 0% of the current")
+    # of two rows a category, a part is on one side alone by chance
+    chance = one(RNG.choice(names, N), RNG.choice(names, N), drifted)
+    assert (chance.method, chance.drift) == (None, False)
+    assert chance.method_note == "values name rows: judged by missing values, or by --method"
     few = one(np.repeat(names[:5], 100), RNG.choice(names, N), drifted)
     assert few.drift
     assert few.verdict.certain
     assert set(few.measured.vanished) == set()
+
+
+def test_keys_that_are_all_others(drifted):
+    """Nothing is counted twice, and yet it is certain that all of it is new."""
+    keys = [[f"{side}{i}" for i in range(N)] for side in "ab"]
+    unasked = one(*keys, drifted)
+    assert (unasked.method, unasked.drift) == (None, False)  # other rows have other keys
+    assert unasked.measured.distances["js"].value == pytest.approx(1, abs=0.01)
+    moved = one(*keys, drifted, method="js")
+    assert (moved.method, moved.drift, moved.verdict.certain) == ("js", True, True)
+    assert moved.distance.value == pytest.approx(1, abs=0.01)
+    assert (
+        moved.measured.note
+        == "100% in rare categories, about 100% of the current values in new ones"
+    )
+    shown = moved.to_dict()["categories"]
+    for side in ("new", "vanished"):
+        assert 0 < shown[f"{side}_error"] < 0.02 * N
+        assert abs(shown[side] - N) <= shown[f"{side}_error"]
+    binary = [pa.array([key.encode().ljust(6) for key in side]) for side in keys]
+    calm = one(binary[0], binary[0].cast(pa.binary(6)), drifted)
+    assert calm.to_dict()["categories"] is None  # other hashes
+    assert not calm.drift
+    numbers = one(normal(), normal(), drifted)
+    assert numbers.to_dict()["categories"] is None
 
 
 def test_new_and_vanished_categories(drifted):

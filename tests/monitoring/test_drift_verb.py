@@ -65,6 +65,22 @@ def test_exit_codes_and_json(files):
     )
 
 
+def test_a_column_without_the_method_says_so(files):
+    found = told(files["before"], files["after"], "--method", "ks", code=1)
+    DRIFT.validate_python(found)
+    notes = {name: column["method_note"] for name, column in found["columns"].items()}
+    assert notes == {
+        "price": None, "calm": None, "error": None, "city": "no ks distance, judged by js",
+    }  # fmt: skip
+    text = said(files["before"], files["after"], "--method", "ks", code=1).stdout
+    assert "\nNo ks distance, judged by js: city\n" in text
+    plain = said(files["before"], files["after"], code=1).stdout
+    assert "judged by" not in plain
+    table = dsm_dask.drift(files["before"], files["after"], method="linf").to_arrow()
+    assert table.filter(table["column"].to_numpy() == "city")["method_note"].to_pylist() == [None]
+    assert sum(table["method_note"].is_valid().to_pylist()) == 3
+
+
 def test_text_is_for_people(files):
     text = said(files["before"], files["after"], "--score", "error", code=1).stdout
     lines = text.splitlines()

@@ -18,12 +18,15 @@ _SKIPPED = [{"partition": HOSTILE[0], "cause": HOSTILE[1]}]
 def _column(**more: Any) -> dict[str, Any]:
     return {
         "type": "double", "kind": "numeric", "drift": True, "certain": False, "method": "js",
+        "method_note": HOSTILE[0],
         "distances": {"js": 0.3, "psi": 0.2, "missing": 0.01},
         "errors": {"js": 0.002, "psi": 0.0, "missing": 0.0}, "p_values": {"missing": 0.5},
         "threshold": 0.1, "p_value": 0.001, "adjusted_p_value": 0.004, "score": 3.0,
         "chart": {"kind": "numeric", "edges": [0, 1, 3, 7], "reference": [0.2, 0.3, 0.5],
                   "current": [0.6, 0.3, 0.1]},
         "bins": None, "nulls": {"reference": 0.01, "current": 0.02}, "new": [], "vanished": [],
+        "categories": {"reference": 9, "current": 9000, "both": 0, "new": 9000, "vanished": 9,
+                       "new_error": 70, "vanished_error": 0, "error": 70},
         "note": None, **more,
     }  # fmt: skip
 
@@ -69,6 +72,7 @@ def series(windows: int = 8) -> dict[str, Any]:
     known = [d is not None for d in distances]
     column = {
         "type": HOSTILE[0], "method": "js", "threshold": 0.1, "drifted": True,
+        "method_note": HOSTILE[0],
         "distance": distances, "error": [0.002 if k else None for k in known],
         "p_value": [0.01 if k else None for k in known],
         "adjusted_p_value": [0.02 if k else None for k in known],
@@ -89,8 +93,9 @@ def series(windows: int = 8) -> dict[str, Any]:
 
 def slices() -> dict[str, Any]:
     """As ``Slices.to_dict()``."""
-    cell = {"method": "ks", "threshold": 0.05, "distance": 0.4, "error": 0.01, "p_value": 0.0,
-            "adjusted_p_value": 0.0, "drift": True, "certain": False, "score": 10.0}  # fmt: skip
+    cell = {"method": "ks", "method_note": HOSTILE[1], "threshold": 0.05, "distance": 0.4,
+            "error": 0.01, "p_value": 0.0, "adjusted_p_value": 0.0, "drift": True,
+            "certain": False, "score": 10.0}  # fmt: skip
     made = [
         {"value": value, "rows": {"reference": 0 if few else 40, "current": 50}, "too_few": few,
          "drifted": not few, "score": 0.0 if few else 10.0,

@@ -83,6 +83,62 @@ def test_hostile_data_is_text(
 
 
 @browser_only
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("render", "make"), [page[:2] for page in PAGES])
+def test_text_can_be_read_in_light_and_dark(
+    show: Show, scheme: str, render: Any, make: Any
+) -> None:
+    """Every colour of text against what is behind it, by WCAG 2's level AA."""
+    browser = show(render(make(), title="Contrast"))
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    settle(browser)
+    found = browser.execute_script(COLOURS)
+    assert len(found) >= 3
+    grounds = [sum(ground) for _, ground, _ in found]
+    assert all(g > 600 if scheme == "light" else g < 200 for g in grounds)
+    pale = {where: (ink, ground) for ink, ground, where in found if contrast(ink, ground) < 4.5}
+    assert pale == {}
+
+
+COLOURS = """
+const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+const found = new Map();
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const { textContent, parentElement: element } = walker.currentNode;
+  if (!textContent.trim() || element.closest("script, style, .sr, .skip")) continue;
+  const style = getComputedStyle(element);
+  const ink = numbers(element.closest("svg") ? style.fill : style.color);
+  let behind = element;
+  let ground = [0, 0, 0, 0];
+  while (behind && ground[3] === 0) {
+    ground = numbers(getComputedStyle(behind).backgroundColor);
+    behind = behind.parentElement;
+  }
+  const where = `${element.tagName}.${element.getAttribute("class") || ""} in `
+    + `${element.parentElement.tagName}.${element.parentElement.getAttribute("class") || ""}`;
+  found.set(`${ink} ${ground}`, [ink.slice(0, 3), ground.slice(0, 3), where]);
+}
+return [...found.values()];
+"""
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """As WCAG 2 has it."""
+
+    def light(colour: list[float]) -> float:
+        parts = [c / 255 for c in colour]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@browser_only
 def test_a_thousand_compared_columns_draw_only_what_is_near(show: Show) -> None:
     browser = show(drift_page(wide_comparison(1000), title="Wide"))
     timing = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
@@ -95,6 +151,24 @@ def test_a_thousand_compared_columns_draw_only_what_is_near(show: Show) -> None:
     assert drawn(browser, ".card") < 100
     browser.find_element("id", "filter").send_keys("COLUMN_0999")
     assert texts(browser, "#shown") == ["1 of 1,000 columns"]
+
+
+@browser_only
+def test_a_heat_map_of_a_thousand_columns_draws_only_what_is_near(show: Show) -> None:
+    found = series(100)
+    column = found["columns"][HOSTILE[0]]
+    found["columns"] = {f"column_{i:04}": column for i in range(1000)}
+    browser = show(series_page(found, title="Wide"))
+    assert 0 < drawn(browser, ".item.track") <= 60
+    last = browser.find_elements("css selector", ".item.track")[-1]
+    browser.execute_script("arguments[0].scrollIntoView()", last)
+    settle(browser)
+    assert last.find_elements("css selector", "svg.row")
+    assert drawn(browser, ".item.track") <= 120
+    browser.find_element("id", "filter").send_keys("COLUMN_0500")
+    settle(browser)
+    assert texts(browser, "#shown") == ["1 of 1,000 columns"]
+    assert browser.get_log("browser") == []
 
 
 @browser_only

@@ -4,14 +4,20 @@ import dataclasses
 import datetime as dt
 import decimal
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from dsm_dask.dataset.version import open_dataset
+from dsm_dask.dataset.write import create
+from dsm_dask.engine import Engine
 from dsm_dask.errors import UnknownColumn, UsageError
+from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.sketches import load, sketch
 from dsm_dask.testing.arrow import TYPES, arrow_arrays
 from dsm_dask.validation.check import check, infer_schema
@@ -74,8 +80,8 @@ PLANTS = {
     "nulls": ("price", None, None),
     "nan": ("price", float("nan"), "NaN"),
     "infinite": ("share", float("-inf"), "-Infinity"),
-    "min": ("price", 0.5, 0.5),
-    "max": ("money", decimal.Decimal("6.01"), "6.01"),
+    "min": ("price", -0.5, -0.5),
+    "max": ("money", decimal.Decimal("6.60"), "6.60"),
     "normalised": ("signed", 1.5, 1.5),
     "categories": ("lang", "fr", "fr"),
     "max_length": ("text", "é" * 300, "é" * 200 + "…"),
@@ -181,7 +187,7 @@ def test_types(before, after, rule, memory, engine):
 def test_values_are_checked_across_types(memory, engine):
     """Integers that became floats are still held to their range; texts are not."""
     old = memory({"x": pa.array(range(1, 50)), "y": pa.array(range(1, 50))})
-    new = memory({"x": pa.array([float(i) for i in range(49)]), "y": [str(i) for i in range(49)]})
+    new = memory({"x": pa.array([-1.0, *range(48)]), "y": [str(i) for i in range(49)]})
     found = check(new, old, engine=engine).findings
     assert [(f.rule, f.column, f.count) for f in found] == [
         ("type", "x", None), ("min", "x", 1), ("type", "y", None),
@@ -238,16 +244,49 @@ def test_uniqueness_by_estimate_is_looked_up(memory, engine, tmp_path):
         table = memory({"x": numbers}, 9000)
         made = infer_schema(table, engine=engine)
         assert made.schema.columns["x"].unique is not repeated
-        assert made.estimated == ()
+        assert made.estimated == {}
         sketches = sketch(table, engine=engine)
         sketches.save(str(tmp_path / "s"))
         made = infer_schema(load(str(tmp_path / "s")), engine=engine)
-        assert made.estimated == ("x",)
+        assert list(made.estimated) == ["x"]
+        assert (made.schema.columns["x"].max, made.certain().columns["x"].max) == (None, "44000")
         assert "unique: true  # estimated" in made.to_yaml()
         assert parse_schema(made.to_yaml()) == made.schema
         assert check(table, sketches, engine=engine).passed
         found = check(table, made.schema, engine=engine).findings
         assert [(f.rule, f.count) for f in found] == ([("unique", 1)] if repeated else [])
+
+
+class Remote(Engine):
+    """Says that its workers are on other machines."""
+
+    is_local = False
+
+
+@pytest.mark.parametrize("kind", ["files", "read-only dataset"])
+def test_keys_of_what_cannot_be_written_to(kind, tmp_path):
+    """In scratch, of which nothing is left; without one, only where workers share a disk."""
+    pq.write_table(pa.table({"x": [*range(5000), 7]}), tmp_path / "1.parquet")
+    scratch, schema = tmp_path / "scratch", Schema(columns={"x": {"unique": True}})
+    with Remote(workers=0) as remote, Engine(workers=0) as local:
+        table = open_parquet(str(tmp_path / "1.parquet"))
+        if kind != "files":
+            create(str(tmp_path / "ds"), str(tmp_path / "1.parquet"), engine=local)
+            table = open_dataset(str(tmp_path / "ds"))
+            sketch(table, engine=local)
+            shutil.rmtree(tmp_path / "ds/_dsm/runs", ignore_errors=True)
+            (tmp_path / "ds/_dsm/runs").write_text("no folder can be made here")
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(UsageError, match="--scratch URI"):
+            check(table, schema, engine=remote)
+        places = [(remote, str(scratch)), (local, str(scratch)), (local, None)]
+        for engine, place in places:
+            found = check(table, schema, engine=engine, scratch=place).findings
+            assert [(f.count, f.examples[0].row_id) for f in found] == [(1, 5000)]
+            assert not [path for path in scratch.rglob("*") if path.is_file()]
+            assert infer_schema(table, engine=engine, scratch=place).estimated == {}
+        assert sorted(path for path in tmp_path.rglob("*") if path.parent != scratch
+                      and path != scratch) == before  # fmt: skip
 
 
 def test_only_suspect_columns_are_read(memory, engine, monkeypatch):
@@ -257,7 +296,7 @@ def test_only_suspect_columns_are_read(memory, engine, monkeypatch):
     schema = infer_schema(table, engine=engine).schema
     original = part.read
     monkeypatch.setattr(part, "read", lambda s, c: read.append(tuple(c)) or original(s, c))
-    other = memory({"a": range(20), "b": [*range(19), 99]}, 5)
+    other = memory({"a": range(20), "b": [*range(19), 0]}, 5)
     assert not check(other, schema, engine=engine).passed
     assert set(read) == {("a", "b"), ("b", "_rowid")}
 

@@ -75,7 +75,9 @@ def read(monkeypatch, dataset):
     original = kind.read
     monkeypatch.setattr(suspects, "STATES", 0)
     monkeypatch.setattr(
-        kind, "read", lambda p, c: seen.append(numbers[p.fingerprint]) or original(p, c)
+        kind,
+        "read",
+        lambda p, *c, **k: seen.append(numbers[p.fingerprint]) or original(p, *c, **k),
     )
     return seen
 

@@ -25,7 +25,7 @@ const tellers = {
 };
 
 const track = (place, chart) => {
-  const head = charts[chart.head];
+  const head = chartAt(chart.head);
   const { levels } = chart;
   const whole_ = levels.length;
   const percent = (at) => `${round((100 * at) / whole_)}%`;

@@ -1,10 +1,16 @@
 // ---------------------------------------------------------------- drawing, filtering
 
-const charts = JSON.parse(document.getElementById("data").textContent);
+// A line for each chart: of large pages most are never looked at, and need not be read.
+const lines = document.getElementById("data").textContent.split("\n");
+const known = new Map();
+const chartAt = (number) => {
+  if (!known.has(number)) known.set(number, JSON.parse(lines[number + 1].replace(/,$/, "")));
+  return known.get(number);
+};
 const kinds = { histogram, bars, lengths, overlay, pairs, dimensions, track, head };
 const draw = (item) => {
   for (const place of item.querySelectorAll("[data-draw]")) {
-    if (!place.firstChild) kinds[place.dataset.draw](place, charts[Number(item.dataset.chart)]);
+    if (!place.firstChild) kinds[place.dataset.draw](place, chartAt(Number(item.dataset.chart)));
   }
 };
 const drawn = [...document.querySelectorAll("[data-chart]")];
