@@ -14,7 +14,7 @@ Two rows hash alike when their values are equal, whatever the storage:
 Values of different types never compare equal: ``1``, ``1.0``, ``"1"``, ``b"1"``, ``True`` all
 differ. Field names of structs do not count, the order of fields, list items and columns does.
 
-Strings and binaries are hashed by XXH3-128 (https://xxhash.com). Everything of fixed width is
+Strings and binaries are hashed by MurmurHash3_x64_128 (Appleby, 2011). Everything of fixed width is
 mixed by two bijections on 64 bits, the finalisers of SplitMix64 (Steele, Lea, Flood, "Fast
 splittable pseudorandom number generators", OOPSLA 2014) and MurmurHash3 (Appleby, 2011). For n
 distinct rows the probability that any two collide is about n² / 2^129: 1e-19 for a billion. The
@@ -26,14 +26,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
 from dsm_dask.arrays import fixed_width, is_fixed_width, plain, validity, words
 from dsm_dask.errors import SchemaError
@@ -42,7 +40,6 @@ U64 = npt.NDArray[np.uint64]
 Lanes = tuple[U64, U64]
 
 _LOW_STEP, _HIGH_STEP = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
-_SAMPLE = 1024
 _NANOS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _MS_PER_DAY = 86_400_000
 
@@ -165,24 +162,17 @@ def _decimals(array: pa.Array) -> Lanes:
 
 
 def _bytes(array: pa.Array, tag: str) -> Lanes:
-    if len(array) > 4 * _SAMPLE and _is_repetitive(array):
-        return _dictionary(array.dictionary_encode())
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     _, offsets, data = array.buffers()
     if offsets is None or not len(array):
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
     kind = np.dtype(np.int64 if wide else np.int32)
     starts = np.frombuffer(offsets, kind, len(array) + 1, array.offset * kind.itemsize)
-    view = memoryview(b"" if data is None else data)
-    seed, digest = int(_seeds(tag)[0]), xxhash.xxh3_128_digest
-    joined = b"".join([digest(view[a:b], seed) for a, b in pairwise(starts.tolist())])
-    pairs = np.frombuffer(joined, ">u8").astype(np.uint64).reshape(-1, 2)
-    return pairs[:, 1].copy(), pairs[:, 0].copy()
+    from dsm_dask.text_hash import hash_texts
 
-
-def _is_repetitive(array: pa.Array) -> bool:
-    """Guessed from the first rows: hashing each value once pays only when values come back."""
-    return len(array.slice(0, _SAMPLE).unique()) < _SAMPLE // 4
+    return hash_texts(
+        np.frombuffer(b"" if data is None else data, np.uint8), starts, int(_seeds(tag)[0])
+    )
 
 
 def _dictionary(array: pa.DictionaryArray) -> Lanes:

@@ -18,7 +18,7 @@ K = 4096
 BITS = 16
 
 
-@codec.state("stats.distinct", 2)
+@codec.state("stats.distinct", 3)
 @dataclasses.dataclass(frozen=True, eq=False)
 class DistinctState:
     """The distinct 64-bit hashes seen, sorted, while they are at most :data:`K`; above that,

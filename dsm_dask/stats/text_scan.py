@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsm_dask.stats.kernels import hash_text, load_word
+from dsm_dask.stats.kernels import hash_text
+from dsm_dask.text_hash import load_word
 
 Int64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

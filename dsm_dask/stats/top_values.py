@@ -23,7 +23,7 @@ LIMIT = 200
 Int64 = npt.NDArray[np.int64]
 
 
-@codec.state("stats.top_values", 1)
+@codec.state("stats.top_values", 2)
 @dataclasses.dataclass(frozen=True, eq=False)
 class TopValuesState:
     """Hash, count and value of at most :data:`CAPACITY` values, in order of their hashes; true
