@@ -47,7 +47,7 @@ class StateStore:
     def save(self, partition: str, states: dict[str, Any]) -> None:
         place = self._place(partition, states)
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
-            storage.write(place, _packed(codec.encode(states)))
+            storage.write(place, _packed(codec.encode(states)), durable=False)
 
     def _place(self, partition: str, names: Iterable[str]) -> str:
         return storage.join(self.uri, partition, _digest(sorted(names)) + ".dsm")

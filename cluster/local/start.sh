@@ -11,6 +11,15 @@ if [ -e "$dir/pids" ]; then
   echo "A cluster of $dir is running already; cluster/local/stop.sh ends it." >&2
   exit 2
 fi
+# Memory settings of the workers: see cluster/README.md.
+: "${DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON:=$(cat <<'JSON'
+{"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "33554432",
+ "MALLOC_MMAP_THRESHOLD_": "4194304", "ARROW_DEFAULT_MEMORY_POOL": "system",
+ "OMP_NUM_THREADS": "1"}
+JSON
+)}"
+export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON
+
 mkdir -p "$dir"
 "$dask" scheduler --host 127.0.0.1 --port "$port" --dashboard-address 127.0.0.1:8787 \
   >"$dir/scheduler.log" 2>&1 &

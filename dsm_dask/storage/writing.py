@@ -19,11 +19,15 @@ from dsm_dask.storage.uri import is_local, normalise
 _EXISTS_CODES = {"PreconditionFailed", "412"}
 
 
-def write(uri: str, data: bytes) -> None:
-    """Store a small object, replacing one that is there; readers see the old or the new whole."""
+def write(uri: str, data: bytes, *, durable: bool = True) -> None:
+    """Store a small object, replacing one that is there; readers see the old or the new whole.
+
+    One that is not ``durable`` may be garbage after a power failure: for what can be told to be so
+    and made again, and a local disk takes some milliseconds less.
+    """
     uri = normalise(uri)
     if is_local(uri):
-        _replace(_staged(uri, data), uri)
+        _replace(_staged(uri, data, durable), uri)
         count(requests=1)
     else:
         with counted(uri) as fs:
@@ -104,15 +108,16 @@ def _replace(temporary: str, uri: str) -> None:
         raise CannotWrite(f"{uri} cannot be written: {error.strerror}.", where=uri) from error
 
 
-def _staged(uri: str, data: bytes) -> str:
+def _staged(uri: str, data: bytes, durable: bool = True) -> str:
     folder = os.path.dirname(uri)
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
         os.makedirs(folder, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
