@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dsm_dask.api import drift_by as drift_by
     from dsm_dask.api import drift_over as drift_over
     from dsm_dask.api import drop as drop
+    from dsm_dask.api import embed as embed
     from dsm_dask.api import gc as gc
     from dsm_dask.api import infer_schema as infer_schema
     from dsm_dask.api import log as log
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "gc", "infer_schema", "log", "open", "profile", "profile_by",
+    "drift_over", "drop", "embed", "gc", "infer_schema", "log", "open", "profile", "profile_by",
     "restore", "run", "show", "storage_options", "tag", "verify",
 )  # fmt: skip
 

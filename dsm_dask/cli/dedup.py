@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dsm_dask.cli import text
@@ -9,15 +11,61 @@ from dsm_dask.cli.outcome import DATA, DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome,
 from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.version import open_data
 from dsm_dask.duplicates.exact import dedup_exact
+from dsm_dask.errors import UsageError
+
+_ENDS = {"keep", "prefer", "against", "columns", "show"}
+_MINHASH = {
+    "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise", "verify",
+    "seed", "match_empty",
+}  # fmt: skip
+METHODS = {
+    "exact": set[str](),
+    "minhash": _ENDS | _MINHASH,
+    "semantic": _ENDS | {"threshold", "embed", "dimension"},
+    "phash": _ENDS | {"distance"},
+    "dhash": _ENDS | {"distance"},
+}
+"""What each method takes besides the options of all."""
 
 
 @verb
 @DATA
 @click.option("--on", required=True, multiple=True, metavar="COL", help="Column; repeatable.")
-@click.option("--method", type=click.Choice(["exact"]), default="exact", show_default=True)
+@click.option("--method", type=click.Choice(list(METHODS)), default="exact", show_default=True)
+@click.option("--threshold", type=float, help="Least similarity [0.8; cosine 0.95].")
+@click.option("--shingle", metavar="UNIT:N", help="word:N or char:N [word:5].")
+@click.option("--permutations", type=click.IntRange(1), help="Minima of a signature [128].")
+@click.option("--bands", type=click.IntRange(1), help="Bands [chosen for the threshold].")
+@click.option("--rows", type=click.IntRange(1), help="Minima in a band [chosen].")
+@click.option(
+    "--preset", metavar="TOOL", help="Parameters of datatrove, curator, datajuicer or text-dedup."
+)
+@click.option(
+    "--normalise", multiple=True, metavar="STEPS",
+    help="unicode, diacritics, case, numbers, punctuation, whitespace [none].",
+)  # fmt: skip
+@click.option(
+    "--verify/--no-verify", default=None, help="Compare candidates exactly [yes; presets: no]."
+)
+@click.option("--seed", type=int, help="Of the permutations [1].")
+@click.option(
+    "--match-empty", is_flag=True, default=None, help="Empty and null texts are duplicates."
+)
+@click.option("--embed", is_flag=True, default=None, help="Make vectors of a text, on the way.")
+@click.option("--dimension", type=click.IntRange(1), help="Of the vectors that are made [128].")
+@click.option("--distance", type=int, help="Bits of 64 by which images may differ [6].")
+@click.option("--keep", type=click.Choice(["first", "longest"]), help="The row that stays [first].")
+@click.option("--prefer", metavar="COL", help="Keep the row with the greatest number here.")
+@click.option(
+    "--against", multiple=True, metavar="DATA", help="Also hold against this; repeatable."
+)
 @click.option("--drop", is_flag=True, help="Commit a version without the duplicates.")
+@click.option("--columns", is_flag=True, default=None, help="Write roles next to the data.")
 @click.option("--out", "out_uri", metavar="URI", help="Keep a table of the decisions here.")
 @click.option("--scratch", metavar="URI", help="Where plain files are shuffled.")
+@click.option(
+    "--show", type=click.IntRange(1), metavar="N", help="Print N clusters with what differs."
+)
 @DRY_RUN
 @MESSAGE
 @TAG
@@ -33,23 +81,93 @@ def command(
     dry_run: bool,
     message: str,
     tag_name: str | None,
+    **given: Any,
 ) -> None:
-    """Find rows that are equal on some columns; --drop all but the first.
+    """Find duplicate rows; --drop all but one of each cluster.
 
-    Null equals null; 1, 1.0 and '1' differ. Of equal rows the one with the smallest row id stays,
-    however the data is cut.
+    exact: rows that are equal on some columns. Null equals null; 1, 1.0 and '1' differ.
+    minhash: texts of which the sets of shingles have a Jaccard similarity of --threshold or more;
+    candidates are found by MinHash and compared exactly.
+    semantic: vectors of which the cosine is --threshold or more.
+    phash, dhash: images (bytes or URIs) of which the hashes differ in --distance bits or less.
+    The same rows stay however the data is cut: the ones with the smallest row ids, unless --keep or
+    --prefer says otherwise.
     """
-    columns = [name.strip() for given in on for name in given.split(",")]
-    if drop:
+    columns = [name.strip() for one in on for name in one.split(",")]
+    near = {name: value for name, value in given.items() if value not in (None, ())}
+    _check_options(method, near)
+    writes = drop or bool(near.get("columns"))
+    if writes:
         check_tag(data, tag_name)
     table = open_data(data, out.engine.map)
-    made = dedup_exact(
-        table, columns, engine=out.engine, drop=drop, out=out_uri, scratch=scratch,
-        message=message, dry_run=dry_run,
-    )  # fmt: skip
-    if drop and not dry_run:
+    options: dict[str, Any] = {"drop": drop, "out": out_uri, "scratch": scratch, "message": message}
+    show = near.get("show")
+    if method == "exact":
+        made = dedup_exact(table, columns, engine=out.engine, dry_run=dry_run, **options)
+    elif method == "minhash":
+        made = _near(out, table, columns, near, {**options, "dry_run": dry_run})
+    else:
+        made = _alike(out, table, method, columns, near, {**options, "dry_run": dry_run})
+    if writes and not dry_run:
         tag_result(data, made.version, tag_name)
     found = made.to_dict()
-    if not drop:
-        found.pop("version")  # the contract: only with --drop
-    out.say(found, lambda: text.dedup(found))
+    if not writes:
+        found.pop("version")  # the contract: only with --drop or --columns
+    out.say(found, lambda: text.dedup(found, show))
+
+
+def _near(
+    out: Outcome, table: Any, columns: list[str], near: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    from dsm_dask.cli.differences import CHARACTERS
+    from dsm_dask.duplicates.clusters import LARGEST
+    from dsm_dask.duplicates.near import dedup_near
+    from dsm_dask.duplicates.presets import settings
+
+    if len(columns) != 1:
+        raise UsageError("--method minhash compares the texts of one column.", valid="--on COL")
+    against = [open_data(other, out.engine.map) for other in near.pop("against", ())]
+    show = near.pop("show", None)
+    return dedup_near(
+        table, columns[0], engine=out.engine, against=against, largest=max(show or 0, LARGEST),
+        cut=CHARACTERS if show else None, columns=near.pop("columns", False),
+        near=settings(near.pop("preset", None), **near), **options,
+    )  # fmt: skip
+
+
+def _alike(
+    out: Outcome,
+    table: Any,
+    method: str,
+    columns: list[str],
+    given: dict[str, Any],
+    options: dict[str, Any],
+) -> Any:
+    from dsm_dask.cli.differences import CHARACTERS
+    from dsm_dask.duplicates.alike import dedup_alike
+    from dsm_dask.duplicates.clusters import LARGEST, Rule
+    from dsm_dask.duplicates.examples import CUT
+    from dsm_dask.duplicates.methods import method_of
+
+    if len(columns) != 1:
+        raise UsageError(f"--method {method} compares one column.", valid="--on COL")
+    against = [open_data(other, out.engine.map) for other in given.pop("against", ())]
+    show = given.pop("show", None)
+    rule = Rule(given.pop("keep", "first"), prefer=given.pop("prefer", None))
+    written = given.pop("columns", False)
+    return dedup_alike(
+        table, method_of(method, columns[0], **given), engine=out.engine, rule=rule,
+        against=against, columns=written, largest=max(show or 0, LARGEST),
+        cut=CHARACTERS if show else CUT, **options,
+    )  # fmt: skip
+
+
+def _check_options(method: str, given: dict[str, Any]) -> None:
+    """Raise UsageError for an option that belongs to another method."""
+    for name in given:
+        if name not in METHODS[method]:
+            takers = [one for one, takes in METHODS.items() if name in takes]
+            raise UsageError(
+                f"--{name.replace('_', '-')} is not an option of --method {method}.",
+                valid=f"It goes with --method {' or '.join(takers)}.",
+            )

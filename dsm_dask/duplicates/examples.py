@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,18 @@ CUT = 400
 
 
 @dataclasses.dataclass(frozen=True)
+class Member:
+    """A row of a cluster besides the one that is kept."""
+
+    row: int
+    similarity: float | None = None
+    """Of the strongest pair that the row is in."""
+    table: str | None = None
+    """The other table that the row is in; None for a row of the data."""
+    values: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Cluster:
     """Rows that are duplicates of each other."""
 
@@ -24,21 +37,39 @@ class Cluster:
     """Row id of the one that is kept."""
     values: dict[str, str] = dataclasses.field(default_factory=dict)
     """Of the survivor, as text."""
+    table: str | None = None
+    """The other table that the survivor is in; None when it is a row of the data."""
+    members: tuple[Member, ...] = ()
+    """Some of the other rows. Exact copies have none: they are the same."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in JSON; what there is nothing to say about is left out."""
+        found = dataclasses.asdict(self)
+        for name in ("table", "members"):
+            if not found[name]:
+                del found[name]
+        return found
 
 
 def with_examples(
     table: Table, clusters: Sequence[Cluster], columns: Sequence[str], engine: Engine
 ) -> tuple[Cluster, ...]:
     """The clusters with the values of their survivors, fetched by workers."""
-    wanted = [cluster.survivor for cluster in clusters]
-    if not wanted:
-        return ()
-    partitions = _holding(table.partitions(), wanted)
-    found = engine.map_partitions(
-        _Fetch(tuple(columns), tuple(wanted)), partitions, label="Fetching examples"
-    )
-    values = {row: shown for part in found for row, shown in part}
+    values = fetch(table, [cluster.survivor for cluster in clusters], columns, engine)
     return tuple(dataclasses.replace(c, values=values.get(c.survivor, {})) for c in clusters)
+
+
+def fetch(
+    table: Table, row_ids: Sequence[int], columns: Sequence[str], engine: Engine, cut: int = CUT
+) -> dict[int, dict[str, str]]:
+    """Values of some rows as text, of up to ``cut`` characters, fetched by workers."""
+    if not row_ids:
+        return {}
+    partitions = _holding(table.partitions(), row_ids)
+    found = engine.map_partitions(
+        _Fetch(tuple(columns), tuple(row_ids), cut), partitions, label="Fetching examples"
+    )
+    return {row: shown for part in found for row, shown in part}
 
 
 def _holding(partitions: Sequence[Partition], row_ids: Sequence[int]) -> list[Partition]:
@@ -55,6 +86,7 @@ def _may_hold(partition: Partition, row_id: int) -> bool:
 class _Fetch:
     columns: tuple[str, ...]
     row_ids: tuple[int, ...]
+    cut: int
 
     def __call__(self, partition: Partition) -> list[tuple[int, dict[str, str]]]:
         wanted = pa.array(self.row_ids, pa.uint64())
@@ -68,17 +100,21 @@ class _Fetch:
         for batch in partition.read([*self.columns, ROW_ID]):
             hits = pc.indices_nonzero(pc.is_in(batch.column(ROW_ID), wanted)).to_pylist()
             for index in hits:
-                values = {name: _short(batch.column(name)[index]) for name in self.columns}
+                values = {
+                    name: _short(batch.column(name)[index], self.cut) for name in self.columns
+                }
                 found.append((batch.column(ROW_ID)[index].as_py(), values))
             if len(found) == len(present):
                 break
         return found
 
 
-def _short(scalar: pa.Scalar) -> str:
+def _short(scalar: pa.Scalar, cut: int) -> str:
     try:
         value = scalar.as_py()
     except (ValueError, OverflowError):  # a time that Python has no object for
         value = pc.cast(scalar, pa.string()).as_py()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     text = "null" if value is None else str(value)
-    return text if len(text) <= CUT else text[:CUT] + " …"
+    return text if len(text) <= cut else text[:cut] + " …"

@@ -25,11 +25,14 @@ from dsm_dask import storage
 from dsm_dask.hashing import hash_rows
 from dsm_dask.table import ROW_ID, Partition
 
-MAGIC = int.from_bytes(b"dsmkeys1", "little")
+MAGIC = int.from_bytes(b"dsmkeys2", "little")
 HEADER = 4 * 8
 FIRST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8"), ("count", "<u8")])
 REST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 MOST_BITS = 12
+
+
+U64 = npt.NDArray[np.uint64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +127,12 @@ def _split(
     hashes: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint64]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Sorted by hash, then row id: the first row of each hash with its count, and the others."""
-    order = np.lexsort((rows, hashes[:, 1], hashes[:, 0]))
-    high, low, row = hashes[order, 0], hashes[order, 1], rows[order]
+    high, low = np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, 1])
+    if (rows[1:] < rows[:-1]).any():
+        by_row = np.argsort(rows)
+        high, low, rows = high[by_row], low[by_row], rows[by_row]
+    order = order_of(high, low)
+    high, low, row = high[order], low[order], rows[order]
     is_first = first_of_runs(high, low)
     starts = np.flatnonzero(is_first)
     firsts = np.empty(len(starts), FIRST)
@@ -134,6 +141,17 @@ def _split(
     rest = np.empty(len(row) - len(starts), REST)
     rest["high"], rest["low"], rest["row"] = high[~is_first], low[~is_first], row[~is_first]
     return firsts, rest
+
+
+def order_of(high: U64, low: U64) -> npt.NDArray[np.int64]:
+    """The order that sorts rows by hash, and leaves equal ones as they are."""
+    from dsm_dask.stats.kernels import argsort
+
+    order = argsort(high)
+    one, other = high[order], low[order]
+    if ((one[1:] == one[:-1]) & (other[1:] != other[:-1])).any():  # next to unheard of
+        return np.lexsort((low, high))
+    return order
 
 
 def first_of_runs(*sorted_keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

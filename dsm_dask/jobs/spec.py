@@ -63,13 +63,48 @@ class Check(_Model):
 
 
 class Dedup(_Model):
-    """Find rows that are equal on some columns, and drop all but the first."""
+    """Find duplicate rows, and drop all but one of each cluster. Everything from ``threshold`` on
+    goes with ``method: minhash`` only."""
 
-    on: Strings = Field(description="Columns to compare.")
-    method: Literal["exact"] = "exact"
+    on: Strings = Field(description="Columns to compare; one column of texts for minhash.")
+    method: Literal["exact", "minhash"] = "exact"
     drop: bool = Field(False, description="Commit a version without the duplicates.")
+    columns: bool = Field(False, description="Write cluster and role next to the data.")
     out: str | None = Field(None, description="Write the decisions as Parquet in this folder.")
     message: str = ""
+    against: Strings | None = Field(None, description="Other data to hold the rows against.")
+    threshold: float | None = Field(None, gt=0, le=1, description="Least similarity.")
+    shingle: str | None = Field(None, description="word:N or char:N.")
+    permutations: int | None = Field(None, ge=1)
+    bands: int | None = Field(None, ge=1)
+    rows: int | None = Field(None, ge=1)
+    preset: Literal["datatrove", "curator", "datajuicer", "text-dedup"] | None = None
+    normalise: Strings | None = Field(None, description="Steps of normalisation.")
+    verify: bool | None = Field(None, description="Compare candidates exactly.")
+    seed: int | None = None
+    match_empty: bool | None = Field(None, description="Empty and null texts are duplicates.")
+    keep: Literal["first", "longest"] | None = Field(None, description="The row that stays.")
+    prefer: str | None = Field(None, description="Keep the row with the greatest number here.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was given of the options of near duplicates."""
+        names = (
+            "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise",
+            "verify", "seed", "match_empty", "keep", "prefer",
+        )  # fmt: skip
+        given = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _fits_method(self) -> Dedup:
+        near = [*self.options, *(["against"] if self.against else [])]
+        near += ["columns"] if self.columns else []
+        if self.method == "exact" and near:
+            raise ValueError(f"{near[0]!r} goes with method: minhash")
+        if self.method != "exact" and len(self.on) != 1:
+            raise ValueError("minhash compares the texts of one column")
+        return self
 
 
 class Drop(_Model):

@@ -1,0 +1,199 @@
+"""Rows that a method finds alike, pair by pair: clusters of them, and what becomes of them.
+
+A method says which pairs there are; what follows is the same for all: connected components, the row
+of each that stays (:mod:`dsm_dask.duplicates.clusters`), decisions, a commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from dsm_dask import storage
+from dsm_dask.arrays import plain_type
+from dsm_dask.dataset.version import Dataset, open_for_writing
+from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
+from dsm_dask.duplicates.conclude import COLUMNS, done_before, drop_listed, write_columns
+from dsm_dask.duplicates.decisions import ChooseListed
+from dsm_dask.duplicates.edges import MOST_TABLES, EdgeFile
+from dsm_dask.duplicates.examples import CUT
+from dsm_dask.duplicates.largest import described
+from dsm_dask.duplicates.places import check_places, decisions_folder, places
+from dsm_dask.duplicates.result import Deduplicated
+from dsm_dask.engine import Engine
+from dsm_dask.errors import SchemaError, UsageError
+from dsm_dask.table import Table
+
+SHOWN_COLUMNS = 3
+"""Columns of text that describe a row whose own column is not for reading."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Rows that are alike, as edges in the store."""
+
+    edges: tuple[EdgeFile, ...]
+    rows: int
+    """Of the data, seen."""
+    left_out: dict[str, Any]
+    """Rows that could not be compared, by reason."""
+    notes: tuple[str, ...] = ()
+
+
+class Method(Protocol):
+    """A way to find pairs of rows that are alike. A frozen dataclass."""
+
+    @property
+    def name(self) -> str:
+        """As ``--method`` takes it."""
+        ...
+
+    @property
+    def on(self) -> str:
+        """The column that is compared."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its parameters: they tell two runs apart."""
+        ...
+
+    def check(self, tables: Sequence[Table]) -> None:
+        """Raise for tables that it cannot compare."""
+        ...
+
+    def pairs(self, tables: Sequence[Table], folder: str, *, engine: Engine) -> Pairs:
+        """Pairs among the rows of all tables, written below a folder; table 0 is the data."""
+        ...
+
+
+def dedup_alike(
+    table: Table,
+    method: Method,
+    *,
+    engine: Engine,
+    rule: Rule | None = None,
+    against: Sequence[Table] = (),
+    drop: bool = False,
+    columns: bool = False,
+    out: str | None = None,
+    scratch: str | None = None,
+    message: str = "",
+    dry_run: bool = False,
+    largest: int = LARGEST,
+    cut: int = CUT,
+) -> Deduplicated:
+    """Find rows of ``table`` that ``method`` finds alike.
+
+    Everything else is as in :func:`dsm_dask.duplicates.near.dedup_near`.
+    """
+    rule = dataclasses.replace(rule or Rule(), column=method.on)
+    tables = (table, *against)
+    _check(tables, method, rule, drop, columns, out)
+    if (drop or columns) and isinstance(table, Dataset):
+        table = open_for_writing(table)
+    spec = _spec(method, rule, against)
+    if drop and isinstance(table, Dataset):
+        done = done_before(table, spec, (method.on,), method.name, engine)
+        if done is not None:
+            return done
+    run = uuid.uuid4().hex
+    with places(table, out, scratch, engine, run, dry_run) as place:
+        decisions = None if dry_run else decisions_folder(out, drop or columns, place.run)
+        job = _Run((table, *against), method, rule, place.work, run, engine)
+        found, clusters = job.found(decisions, largest, cut)
+        found = dataclasses.replace(found, out=decisions if out is not None else None)
+        if not isinstance(table, Dataset):
+            return found
+        version = table.version if drop or columns else None
+        found = dataclasses.replace(found, dataset=table.uri, version=version)
+        if decisions is not None and drop and found.duplicates:
+            chosen = ChooseListed(decisions, run)
+            return drop_listed(table, found, chosen, clusters.records, spec, message, engine)
+        if decisions is not None and columns and found.rows:
+            spec = {**spec, "columns": True}
+            return write_columns(table, found, decisions, run, spec, message, engine)
+        return found
+
+
+def _spec(method: Method, rule: Rule, against: Sequence[Table]) -> dict[str, Any]:
+    return {
+        "on": [method.on], "method": method.name, **method.to_dict(), "keep": rule.keep,
+        "prefer": rule.prefer, "against": [name_of(other) for other in against],
+    }  # fmt: skip
+
+
+def _check(
+    tables: Sequence[Table], method: Method, rule: Rule, drop: bool, columns: bool, out: str | None
+) -> None:
+    method.check(tables)
+    rule.check(tables[0])
+    if len(tables) - 1 > MOST_TABLES:
+        raise UsageError(
+            f"{len(tables) - 1} tables to hold against are too many.", valid="Up to 255."
+        )
+    if drop and columns:
+        raise UsageError("Rows that are dropped have no columns.", valid="--drop or --columns.")
+    check_places(tables[0], writes=drop or columns, out=out)
+    for name in COLUMNS.names if columns else ():
+        if name in tables[0].schema.names:
+            raise SchemaError(
+                f"{tables[0].uri} has a column {name!r} already.",
+                where=tables[0].uri,
+                valid="Start from a version before that, or use --out.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """One run: tables (the data first), what is looked for, and where things go."""
+
+    tables: tuple[Table, ...]
+    method: Method
+    rule: Rule
+    folder: str
+    run: str
+    engine: Engine
+
+    def found(self, decisions: str | None, largest: int, cut: int) -> tuple[Deduplicated, Clusters]:
+        method = self.method
+        pairs = method.pairs(self.tables, storage.join(self.folder, "pairs"), engine=self.engine)
+        clusters = decide(
+            pairs.edges, self.tables, rule=self.rule, reason=method.name, engine=self.engine,
+            folder=storage.join(self.folder, "clusters"), run=self.run, decisions=decisions,
+            largest=largest,
+        )  # fmt: skip
+        found = Deduplicated(
+            rows=pairs.rows,
+            clusters=clusters.clusters,
+            duplicates=clusters.duplicates,
+            on=(method.on,),
+            method=method.name,
+            largest=described(clusters.largest, self.tables, self._shown(), self.engine, cut),
+            parameters={**method.to_dict(), "keep": self.rule.keep, "prefer": self.rule.prefer},
+            sizes=clusters.sizes,
+            similarities=clusters.similarities,
+            against=clusters.against,
+            left_out=pairs.left_out,
+            notes=pairs.notes,
+        )
+        return found, clusters
+
+    def _shown(self) -> list[str]:
+        """The column itself when it is a text, else the first few texts that all tables have."""
+        texts = [
+            name
+            for name in self.tables[0].schema.names
+            if all(_is_text(table, name) for table in self.tables)
+        ]
+        return [self.method.on] if self.method.on in texts else texts[:SHOWN_COLUMNS]
+
+
+def _is_text(table: Table, name: str) -> bool:
+    if name not in table.schema.names:
+        return False
+    dtype = plain_type(table.schema.field(name).type)
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))

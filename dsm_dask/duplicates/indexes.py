@@ -1,0 +1,119 @@
+"""Indexes that deduplication keeps beside a dataset: what there is, whether it is whole, and away
+with it.
+
+An index is a folder below ``_dsm/index``, with a description of what it holds (``index.json``) and
+files, one a partition. Losing any of it loses only time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dsm_dask import storage
+from dsm_dask.dataset.version import Dataset
+from dsm_dask.duplicates import band_index
+from dsm_dask.duplicates.minhash import MinHash
+from dsm_dask.engine import Engine
+from dsm_dask.errors import NotFound, nearest
+
+DESCRIPTION = "index.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """One index of a dataset."""
+
+    name: str
+    files: int
+    """With what was computed of a partition."""
+    bytes: int
+    """Of all files, those about verified groups included."""
+    about: dict[str, Any]
+    """The method, the column, and how it was computed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexCheck:
+    """Whether the files of an index are what was written."""
+
+    name: str
+    files: int
+    damaged: tuple[str, ...]
+    """Files that are not whole; the next run that needs one replaces it."""
+
+
+def index_name(minhash: MinHash, on: str) -> str:
+    """The folder of an index below ``_dsm/index``."""
+    column = hashlib.blake2b(on.encode(), digest_size=4).hexdigest()
+    return f"{minhash.name}-{column}"
+
+
+def describe(folder: str, about: dict[str, Any]) -> None:
+    """Say what an index holds, unless that is said already."""
+    uri = storage.join(folder, DESCRIPTION)
+    if not storage.exists(uri):
+        storage.create(uri, json.dumps(about, sort_keys=True).encode())
+
+
+def indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
+    """Some indexes of a dataset (all, by name, when none is named).
+
+    Raises NotFound for a name that there is not.
+    """
+    root = _root(dataset)
+    groups: dict[str, list[storage.ObjectInfo]] = {}
+    for item in storage.listing(root):
+        name = item.uri.removeprefix(root).lstrip("/").split("/", 1)[0]
+        groups.setdefault(name, []).append(item)
+    for name in names:
+        if name not in groups:
+            raise NotFound(
+                f"There is no index {name!r}.", where=dataset.uri, valid=nearest(name, list(groups))
+            )
+    return [_index(root, name, groups[name]) for name in names or sorted(groups)]
+
+
+def _index(root: str, name: str, items: Sequence[storage.ObjectInfo]) -> Index:
+    files = [item for item in items if storage.name(item.uri) != DESCRIPTION]
+    about = {}
+    if len(files) < len(items):
+        about = json.loads(storage.read(storage.join(root, name, DESCRIPTION)))
+    bands = sum(item.uri.endswith(band_index.SUFFIX) for item in files)
+    return Index(name, bands or len(files), sum(item.size for item in files), about)
+
+
+def verify_indexes(
+    dataset: Dataset, names: Sequence[str] = (), *, engine: Engine
+) -> list[IndexCheck]:
+    """Read every file of some indexes (all when none is named) and compare its checksum.
+
+    Raises NotFound for a name that there is not.
+    """
+    found = []
+    for index in indexes(dataset, names):
+        folder = storage.join(_root(dataset), index.name)
+        uris = [item.uri for item in storage.listing(folder)]
+        files = [uri for uri in uris if uri.endswith(band_index.SUFFIX)]
+        whole = engine.map(band_index.is_whole, files, label="Verifying")
+        damaged = [uri for uri, fine in zip(files, whole, strict=True) if not fine]
+        found.append(IndexCheck(index.name, len(files), tuple(damaged)))
+    return found
+
+
+def remove_indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
+    """Remove some indexes (all when none is named); says what was there.
+
+    Raises NotFound for a name that there is not.
+    """
+    found = indexes(dataset, names)
+    for index in found:
+        storage.delete_folder(storage.join(_root(dataset), index.name))
+    return found
+
+
+def _root(dataset: Dataset) -> str:
+    return storage.join(dataset.uri, "_dsm", "index")

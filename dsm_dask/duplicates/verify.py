@@ -1,0 +1,314 @@
+"""Verification: of candidates, the pairs of which the exact Jaccard similarity is high enough.
+
+Connected candidates are dealt to homes, a bounded number of rows each. One scan of the texts that
+are candidates leaves their sets of shingles, laid out by home; a home then compares:
+
+1. rows of the same set are one, of similarity 1;
+2. candidate pairs, in the order of their rows, unless they are connected by then;
+3. in a group of up to :data:`ALL_PAIRS` different sets, all other pairs that are not connected; in
+   a larger one, the smallest rows of what is connected so far, up to as many, with each other.
+
+What is accepted is a forest: enough to connect, and at most one edge a row. The outcome depends on
+the rows and their texts alone. The share of accepted pairs among those of step 2 is the measured
+precision of the candidates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsm_dask import codec, storage
+from dsm_dask.duplicates.components import LIMIT, Piece, components
+from dsm_dask.duplicates.directory import Directory, directory
+from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, write_edges
+from dsm_dask.duplicates.normalise import Normalise
+from dsm_dask.duplicates.settled import Recall, Recalled, Settled, SettledFile, groups_of
+from dsm_dask.duplicates.shares import read_share, side_by_side, write_ordered
+from dsm_dask.duplicates.shingles import Shingles
+from dsm_dask.engine import Engine
+from dsm_dask.table import ROW_ID, Partition, Table
+
+U64 = npt.NDArray[np.uint64]
+
+HOME = 1 << 15
+"""Rows in a home, about; a group of connected candidates is never cut."""
+
+IN_MEMORY = 32 << 20
+"""Shingles that a home holds in memory; more go to a temporary file."""
+
+FLUSH = 8 << 20
+"""Shingles that a partition's scan holds before it writes them."""
+
+ALL_PAIRS = 128
+
+_SET = np.dtype([("node", "<u8"), ("count", "<u8")])
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """Accepted pairs, with their similarity."""
+
+    edges: tuple[EdgeFile, ...]
+    checked: int = 0
+    """Candidate pairs that were compared."""
+    accepted: int = 0
+    """... of which this many are alike enough."""
+    compared: int = 0
+    """Candidate rows of which the texts were read: not those that an earlier run had settled."""
+
+
+def verify(
+    files: Sequence[EdgeFile],
+    tables: Sequence[Table],
+    column: str,
+    shingles: Shingles,
+    normalise: Normalise,
+    threshold: float,
+    folder: str,
+    *,
+    engine: Engine,
+    home: int = HOME,
+    limit: int = LIMIT,
+    settled: Settled | None = None,
+) -> Verified:
+    """Compare candidate rows of ``tables`` by the exact Jaccard similarity of their shingles.
+
+    ``settled`` is where the outcome is kept for the next run, and may be known from the last one.
+    """
+    pieces = components(
+        files, storage.join(folder, "candidates"), engine=engine, limit=limit, piece=home
+    )
+    recalled = _recalled(pieces, folder, settled, engine)
+    left = [one.rest for one in recalled if one.rest.members] if recalled else pieces
+    found = _verified(left, tables, column, shingles, normalise, threshold, folder, engine, settled)
+    if settled is not None:
+        settled.save([*(one.kept for one in recalled), *(one.kept for one in found)])
+    every: list[Recalled | _Found] = [*recalled, *found]
+    return Verified(
+        tuple(one.edges for one in every if one.edges.edges),
+        sum(one.checked for one in every),
+        sum(one.accepted for one in every),
+        sum(piece.members for piece in left),
+    )
+
+
+def _recalled(
+    pieces: Sequence[Piece], folder: str, settled: Settled | None, engine: Engine
+) -> list[Recalled]:
+    """What is known of each piece from an earlier run; nothing when there was none."""
+    known = settled.load() if settled is not None and pieces else ()
+    if not known or settled is None:
+        return []
+    return engine.map(Recall(settled, known, folder), list(enumerate(pieces)), label="Recalling")
+
+
+def _verified(
+    pieces: Sequence[Piece], tables: Sequence[Table], column: str, shingles: Shingles,
+    normalise: Normalise, threshold: float, folder: str, engine: Engine, settled: Settled | None,
+) -> list[_Found]:  # fmt: skip
+    if not pieces:
+        return []
+    places = directory(pieces, folder, engine=engine)
+    stored: list[str] = []
+    for number, table in enumerate(tables):
+        worker = _WriteSets(column, shingles, normalise, number, places, folder)
+        for uris in engine.map_partitions(worker, table.partitions(), label="Reading candidates"):
+            stored += uris
+    listed = storage.join(folder, "sets.dsm")
+    storage.write(listed, codec.encode(tuple(stored)))
+    work = [
+        _Home(piece, number, len(pieces), listed, threshold, folder, settled)
+        for number, piece in enumerate(pieces)
+    ]
+    return engine.map(_Home.run, work, label="Verifying")
+
+
+# ---------------------------------------------------------------------------------------------
+# Sets of shingles
+
+
+@dataclasses.dataclass(frozen=True)
+class _WriteSets:
+    """The shingle sets of a partition's candidates, laid out by home; the objects written."""
+
+    column: str
+    shingles: Shingles
+    normalise: Normalise
+    table: int
+    directory: Directory
+    folder: str
+
+    def __call__(self, partition: Partition) -> list[str]:
+        nodes, homes = self.directory.rows_of(partition, self.table)
+        stored: list[str] = []
+        if not len(nodes):
+            return stored
+        held: list[tuple[U64, U64, npt.NDArray[np.int64]]] = []
+        for batch in partition.read([self.column, ROW_ID]):
+            ids = nodes_of(batch.column(ROW_ID).to_numpy(), self.table)
+            chosen = np.flatnonzero(np.isin(ids, nodes))
+            for some in np.array_split(chosen, max(1, len(chosen) // 4096)):
+                texts = self.normalise.apply(batch.column(0).take(some))
+                hashes, counts = self.shingles.sets(texts)
+                held.append((ids[some], hashes, counts))
+                if sum(len(one[1]) for one in held) > FLUSH:
+                    stored.append(self._store(partition, len(stored), held, nodes, homes))
+                    held = []
+        if held:
+            stored.append(self._store(partition, len(stored), held, nodes, homes))
+        return stored
+
+    def _store(
+        self, partition: Partition, number: int, held: Any, nodes: U64, homes: npt.NDArray[np.int64]
+    ) -> str:
+        from dsm_dask.duplicates import pair_kernels
+
+        ids = np.concatenate([one[0] for one in held])
+        counts = np.concatenate([one[2] for one in held])
+        home = homes[np.searchsorted(nodes, ids)]
+        order = np.argsort(home, kind="stable")
+        sets = np.empty(len(ids), _SET)
+        sets["node"], sets["count"] = ids[order], counts[order]
+        targets = np.empty(len(ids), np.int64)
+        targets[order] = np.cumsum(counts[order]) - counts[order]
+        hashes, row = np.empty(int(counts.sum()), np.uint64), 0
+        for some, values, sizes in held:
+            pair_kernels.place(values, sizes, targets[row : row + len(some)], hashes)
+            row += len(some)
+        name = f"sets-{self.table:03d}-{partition.fingerprint}-{number:05d}"
+        uri = storage.join(self.folder, name)
+        shares = np.bincount(home, minlength=self.directory.pieces)
+        write_ordered(f"{uri}-rows", sets, shares)
+        shares = np.bincount(home, weights=counts, minlength=self.directory.pieces)
+        write_ordered(f"{uri}-hashes", hashes, shares.astype(np.int64))
+        return uri
+
+
+# ---------------------------------------------------------------------------------------------
+# Homes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What a home accepted."""
+
+    edges: EdgeFile
+    checked: int
+    accepted: int
+    kept: SettledFile
+
+
+@dataclasses.dataclass(frozen=True)
+class _Home:
+    """Whole groups of connected candidates."""
+
+    piece: Piece
+    number: int
+    homes: int
+    listed: str
+    threshold: float
+    folder: str
+    settled: Settled | None
+
+    def run(self) -> _Found:
+        members, edges = self.piece.read()
+        nodes = members["node"]
+        with _sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
+            found, group, checked, accepted = self._compare(members, edges, nodes, *held)
+        uri = storage.join(self.folder, f"verified-{self.number:05d}")
+        file = write_edges(uri, found)
+        return _Found(
+            file, int(checked.sum()), int(accepted.sum()),
+            self._kept(members, edges, found, group, checked, accepted),
+        )  # fmt: skip
+
+    def _kept(
+        self, members: Any, edges: Any, found: Any, group: Any, checked: Any, accepted: Any
+    ) -> SettledFile:
+        if self.settled is None:
+            return SettledFile("", 0, 0, 0, 0)
+        groups = groups_of(members, edges)
+        groups["edges"] = np.bincount(group, minlength=len(groups))
+        groups["checked"], groups["accepted"] = checked, accepted
+        return self.settled.write(f"{self.number:05d}", groups, found)
+
+    def _compare(
+        self, members: Any, edges: Any, nodes: U64, owners: U64, counts: Any, hashes: U64
+    ) -> tuple[Any, Any, Any, Any]:
+        """Accepted edges by group, the group of each, and by group the pairs checked and
+        accepted."""
+        from dsm_dask.duplicates import pair_kernels
+
+        order = np.argsort(owners)
+        place = order[np.searchsorted(owners, nodes, sorter=order)]
+        ends = np.cumsum(counts)
+        starts, ends = (ends - counts)[place], ends[place]
+        root = members["root"]
+        group = np.cumsum(np.concatenate([[False], root[1:] != root[:-1]]))
+        first = _same(pair_kernels.digests(hashes, starts, ends), ends - starts, group)
+        left, right = _places(edges, members)
+        left, right = first[left], first[right]
+        pairs = np.unique(np.stack([np.minimum(left, right), np.maximum(left, right)], 1), axis=0)
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        a, b, alike, checked, accepted = pair_kernels.compare(
+            hashes, starts, ends, group, first, pairs, self.threshold, ALL_PAIRS
+        )
+        by_group = np.argsort(group[a], kind="stable")
+        found = edges_of(nodes[a], nodes[b], alike)[by_group]
+        return found, group[a][by_group], checked, accepted
+
+
+def _same(digests: U64, counts: Any, group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each member, the first one of its group that has the same set. Members of a group are in
+    the order of their nodes."""
+    order = np.lexsort((np.arange(len(group)), digests[:, 1], digests[:, 0], counts, group))
+    keys = np.stack(
+        [group.astype(np.uint64), counts.astype(np.uint64), digests[:, 0], digests[:, 1]], axis=1
+    )[order]
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    found = np.empty(len(order), np.int64)
+    found[order] = order[is_first][np.cumsum(is_first) - 1]
+    return found
+
+
+def _places(edges: Any, members: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    order = np.argsort(members["node"])
+    nodes = members["node"][order]
+    return (
+        order[np.searchsorted(nodes, edges["left"])],
+        order[np.searchsorted(nodes, edges["right"])],
+    )
+
+
+@contextlib.contextmanager
+def _sets(
+    uris: Sequence[str], home: int, homes: int
+) -> Iterator[tuple[U64, npt.NDArray[np.int64], U64]]:
+    """Nodes of a home, the size of each one's set, and the sets one after the other."""
+    rows = side_by_side(lambda uri: read_share(f"{uri}-rows", home, homes, _SET), uris)
+    counts = [part["count"].astype(np.int64) for part in rows]
+    total = sum(int(part.sum()) for part in counts)
+    with contextlib.ExitStack() as stack:
+        if total > IN_MEMORY:
+            file = stack.enter_context(tempfile.TemporaryFile(prefix="dsm-"))
+            hashes: U64 = np.memmap(file, np.uint64, "w+", shape=(total,))
+        else:
+            hashes = np.empty(total, np.uint64)
+        ends = np.cumsum([0, *(int(part.sum()) for part in counts)])
+
+        def fill(index: int) -> None:
+            if ends[index] < ends[index + 1]:
+                share = read_share(f"{uris[index]}-hashes", home, homes, np.uint64)
+                hashes[ends[index] : ends[index + 1]] = share
+
+        side_by_side(fill, range(len(uris)))
+        nodes = np.concatenate([np.empty(0, np.uint64), *(part["node"] for part in rows)])
+        yield nodes, np.concatenate([np.empty(0, np.int64), *counts]), np.asarray(hashes)

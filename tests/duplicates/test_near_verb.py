@@ -1,0 +1,190 @@
+"""Near duplicates from the command line, from Python, and in a job; the index beside a dataset."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from dsm_trials import objects, parquet
+
+import dsm_dask as dsm
+from dsm_dask.cli import dsm as command
+from dsm_dask.cli.differences import differences
+from dsm_dask.dataset.version import open_dataset
+from dsm_dask.dataset.write import create
+from dsm_dask.errors import JobSpecError, NotFound, UsageError
+from dsm_dask.jobs.run import run_job
+from dsm_dask.jobs.spec import parse_job
+
+PAGE = "the quick brown fox jumps over the lazy dog and runs away from the hunters at dawn"
+TEXTS = [PAGE, "another text that has nothing to do with it at all", f"{PAGE} again", PAGE, None]
+
+
+@pytest.fixture
+def ds(tmp_path, engine) -> str:
+    parquet(f"{tmp_path}/raw/0.parquet", pa.table({"text": TEXTS, "stars": [1, 2, 5, 3, 4]}))
+    create(f"{tmp_path}/ds", f"{tmp_path}/raw", engine=engine)
+    return f"{tmp_path}/ds"
+
+
+def told(*args: str, code: int = 0) -> str:
+    said = CliRunner().invoke(command, [*map(str, args), "--workers", "0"])
+    assert said.exit_code == code, said.output
+    return said.stdout
+
+
+def test_show_prints_what_differs(ds):
+    shown = told("dedup", ds, "--on", "text", "--method", "minhash", "--show", "3")
+    assert "{+again+}" in shown
+    assert "the same" in shown
+    assert "\x1b" not in shown  # no colour: not a terminal
+    assert "1 texts are empty or null" in shown
+
+
+@pytest.mark.parametrize("texts", [("a b c", "a b c d"), ("x y", "p q"), ("", "a"), ("a b", "a b")])
+def test_differences_tell_both_texts(texts):
+    """What is the same and removed makes one text, what is the same and added the other."""
+    parts = differences(*texts)
+    for side, kind in ((texts[0], "removed"), (texts[1], "added")):
+        words = " ".join(part for what, part in parts if what in ("same", kind)).split()
+        assert words == side.split()
+
+
+def test_json_tells_everything(ds):
+    found = json.loads(
+        told("dedup", ds, "--on", "text", "--method", "minhash", "--prefer", "stars", "--json")
+    )
+    assert (found["rows"], found["clusters"], found["duplicates"], found["kept"]) == (5, 1, 2, 3)
+    assert found["largest"][0]["survivor"] == 2
+    assert found["parameters"]["bands"] == 21
+    assert found["index"]["hashed"] == 1
+    assert found["precision"] == 1.0
+    assert "version" not in found
+    exact = json.loads(told("dedup", ds, "--on", "text", "--json"))
+    assert not {"precision", "parameters", "sizes", "notes"} & set(exact)
+    assert set(exact["largest"][0]) == {"size", "survivor", "values"}
+
+
+def test_drop_and_columns_commit(ds):
+    near = ["--on", "text", "--method", "minhash"]
+    written = json.loads(told("dedup", ds, *near, "--columns", "--json", "--tag", "marked"))
+    assert (written["version"], written["committed"]) == (2, True)
+    found = open_dataset(f"{ds}@marked").to_table(["duplicate_of", "duplicate_role"])
+    assert found["duplicate_of"].to_pylist() == [0, None, 0, 0, None]
+    assert found["duplicate_role"].to_pylist() == ["kept", None, "duplicate", "duplicate", None]
+    dropped = json.loads(told("dedup", ds, *near, "--drop", "--json"))
+    assert dropped["version"] == 3
+    assert open_dataset(ds).to_table(["stars"])["stars"].to_pylist() == [1, 2, 4]
+
+
+def test_a_dry_run_writes_nothing(ds):
+    before = objects(ds)
+    for option in ("--drop", "--columns"):
+        args = ["--on", "text", "--method", "minhash", option, "--dry-run", "--json"]
+        assert json.loads(told("dedup", ds, *args))["duplicates"] == 2
+        assert objects(ds) == before
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        (["--threshold", "0.9"], "--method"),
+        (["--method", "minhash", "--shingle", "line:3"], "word:N"),
+        (["--method", "minhash", "--preset", "datatrovee"], "datatrove"),
+        (["--method", "minhash", "--normalise", "accents"], "unicode"),
+        (["--method", "minhash", "--on", "stars"], "one column"),
+        (["--method", "minhash", "--drop", "--columns"], "--drop or --columns"),
+        (["--method", "minhash", "--bands", "5000"], "4096"),
+    ],
+)
+def test_usage(ds, args, names):
+    said = CliRunner().invoke(command, ["dedup", ds, "--on", "text", *args, "--workers", "0"])
+    assert said.exit_code == 2
+    assert names in said.output
+
+
+def test_the_index(ds):
+    assert "no index" in told("index", "ls", ds)
+    told("dedup", ds, "--on", "text", "--method", "minhash")
+    told("dedup", ds, "--on", "text", "--method", "minhash", "--shingle", "char:9")
+    listed = json.loads(told("index", "ls", ds, "--json"))["indexes"]
+    assert {index["about"]["shingle"] for index in listed} == {"word:5", "char:9"}
+    assert "0 damaged" in told("index", "verify", ds)
+    name = listed[0]["name"]
+    (file,) = (Path(ds) / "_dsm/index" / name).glob("*.bands")
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 1
+    file.write_bytes(data)
+    assert str(file) in told("index", "verify", ds, name, code=1)
+    told("index", "rm", ds, name, "--dry-run")
+    assert file.exists()
+    told("index", "rm", ds, name)
+    assert [i["name"] for i in json.loads(told("index", "ls", ds, "--json"))["indexes"]] == [
+        listed[1]["name"]
+    ]
+    told("index", "rm", ds, name, code=2)
+    told("index", "rm", ds, name, "--dry-run", code=2)
+    told("index", "ls", ds, name, code=2)
+    told("index", "rm", ds)
+    assert "no index" in told("index", "ls", ds)
+
+
+def test_a_cut_off_index_is_made_again(ds, engine):
+    first = dsm.dedup(ds, "text", method="minhash", engine=engine)
+    (file,) = Path(ds).glob("_dsm/index/*/*.bands")
+    file.write_bytes(file.read_bytes()[:-8])
+    found = dsm.dedup(ds, "text", method="minhash", engine=engine)
+    assert (found.index.hashed, found.sizes) == (1, first.sizes)
+
+
+def test_what_was_settled_is_checked(ds, engine):
+    """A damaged file of verified groups is not believed."""
+    first = dsm.dedup(ds, "text", method="minhash", engine=engine)
+    (file,) = Path(ds).glob("_dsm/index/*/verified-*/*-00000")
+    data = bytearray(file.read_bytes())
+    data[-2] ^= 1
+    file.write_bytes(data)
+    found = dsm.dedup(ds, "text", method="minhash", engine=engine)
+    assert found.similarities == first.similarities
+    assert found.index.compared == first.index.compared
+
+
+def test_from_python(ds, engine, tmp_path):
+    other = parquet(f"{tmp_path}/other.parquet", {"text": [PAGE.upper(), "x"]})
+    found = dsm.dedup(
+        ds, "text", method="minhash", against=str(other), normalise=["case"], engine=engine
+    )
+    assert [(one.rows, one.other_rows) for one in found.against] == [(3, 1)]
+    assert found.duplicates == 3
+    with pytest.raises(UsageError, match="exact"):
+        dsm.dedup(ds, "text", threshold=0.9, engine=engine)
+    with pytest.raises(UsageError, match="no method"):
+        dsm.dedup(ds, "text", method="simhash", engine=engine)
+    with pytest.raises(NotFound):
+        dsm.dedup(ds, "text", method="minhash", against="nowhere.parquet", engine=engine)
+
+
+def test_in_a_job(ds, engine):
+    job = parse_job(
+        f"{{name: j, dataset: '{ds}', steps: ["
+        "{dedup: {on: text, method: minhash, threshold: 0.7, keep: longest, drop: true}}]}"
+    )
+    done = run_job(job, engine=engine)
+    assert open_dataset(ds).to_table(["stars"])["stars"].to_pylist() == [2, 5, 4]
+    assert done.version == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ("{on: text, threshold: 0.7}", "method: minhash"),
+        ("{on: [a, b], method: minhash}", "one column"),
+        ("{on: text, method: minhash, threshold: 2}", "threshold"),
+        ("{on: text, method: minhash, preset: other}", "datatrove"),
+    ],
+)
+def test_bad_jobs(body, names):
+    with pytest.raises(JobSpecError) as error:
+        parse_job(f"{{name: j, dataset: d, steps: [{{dedup: {body}}}]}}")
+    assert names in str(error.value)
