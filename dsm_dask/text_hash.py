@@ -65,7 +65,7 @@ def _mixed(word: Any) -> Any:
 
 
 @_compiled
-def _tail(data: Any, place: int, stop: int) -> Any:
+def _tail(data: Any, place: Any, stop: Any) -> Any:
     """The fewer than 8 bytes there, as a little-endian word."""
     if stop >= 8:  # the word that ends there, without what comes before
         return load_word(data, stop - 8) >> np.uint64(8 * (8 - (stop - place)))

@@ -175,7 +175,8 @@ def test_text_is_for_people(ds, tmp_path, verb):
         "profile": [ds], "dedup": [ds, "--on", "text"], "drop": [ds, "--where", "id = 1"],
         "drift": [ds, ds], "check": [ds, "--against", ds],
         "log": [ds], "show": [ds], "diff": [ds, ds], "tag": [ds, "t"], "branch": [ds, "b"],
-        "restore": [ds, "1"], "verify": [ds], "gc": [ds], "explain": ["schema"], "index": ["ls", ds],
+        "restore": [ds, "1"], "verify": [ds], "gc": [ds], "explain": ["schema"],
+        "index": ["ls", ds],
     }.get(verb)  # fmt: skip
     if args is None:
         job = tmp_path / "job.yaml"
