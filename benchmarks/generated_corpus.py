@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +32,8 @@ LEAST, MOST = 0.5, 0.98
 ORIGINAL, COPY, EDITED = 0, 1, 2
 SHARES = (0.7, 0.1, 0.2)
 """... of the documents."""
-COMPRESSION = {"compression": "zstd", "use_dictionary": ["id"]}
-BLOCK = 2_000
-"""Documents made at a time."""
+BLOCK, GROUP = 2_000, 10_000
+"""Documents made at a time, and in a row group."""
 _STEPS = 1 << 20
 
 
@@ -47,10 +44,6 @@ class Pairs:
     source: Ints
     copy: Ints
     similarity: npt.NDArray[np.float64]
-
-    def among(self, documents: int) -> Pairs:
-        """Those among the first documents."""
-        return self.where(self.copy < documents)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Pairs:
         return Pairs(self.source[chosen], self.copy[chosen], self.similarity[chosen])
@@ -159,9 +152,9 @@ class Corpus:
             found.append(both / (of_one + of_two - both))
         return np.concatenate(found)
 
-    def pairs(self) -> Pairs:
-        """All copies with their originals."""
-        copies = np.flatnonzero(self.kind != ORIGINAL)
+    def pairs(self, documents: int) -> Pairs:
+        """All copies among the first documents, with their originals."""
+        copies = np.flatnonzero(self.kind[:documents] != ORIGINAL)
         blocks = [copies[i : i + BLOCK] for i in range(0, len(copies), BLOCK)]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             alike = list(threads.map(lambda ids: self.jaccard(self.source[ids], ids), blocks))
@@ -189,11 +182,10 @@ def _words(rng: np.random.Generator) -> pa.Array:
     return pa.array([*(word + " " for word in words), *words])
 
 
-def generate(corpus: Corpus, folder: Path, files: int, start: int = 0) -> tuple[Path, ...]:
-    """Write the documents from ``start`` on as zstd Parquet with columns ``id`` and ``text``; a row
-    group holds :data:`BLOCK` or so."""
+def generate(corpus: Corpus, folder: Path, files: int, start: int, stop: int) -> tuple[Path, ...]:
+    """Write some documents as zstd Parquet with columns ``id`` and ``text``."""
     folder.mkdir(parents=True, exist_ok=True)
-    edges = np.linspace(start, corpus.documents, files + 1).astype(int).tolist()
+    edges = np.linspace(start, stop, files + 1).astype(int).tolist()
     paths = tuple(folder / f"part-{index:03d}.parquet" for index in range(files))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         list(threads.map(lambda i: _write(corpus, paths[i], edges[i], edges[i + 1]), range(files)))
@@ -202,23 +194,15 @@ def generate(corpus: Corpus, folder: Path, files: int, start: int = 0) -> tuple[
 
 def _write(corpus: Corpus, path: Path, start: int, stop: int) -> None:
     schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
-    options: dict[str, Any] = COMPRESSION
-    with pq.ParquetWriter(path, schema, **options) as writer:
-        for first in range(start, stop, BLOCK):
-            last = min(first + BLOCK, stop)
-            columns = [pa.array(np.arange(first, last)), corpus.texts(first, last)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
+        for first in range(start, stop, GROUP):
+            blocks = [
+                _block(corpus, schema, block, min(block + BLOCK, stop))
+                for block in range(first, min(first + GROUP, stop), BLOCK)
+            ]
+            writer.write_table(pa.Table.from_batches(blocks, schema))
 
 
-def write_first(
-    paths: Sequence[Path], documents: int, folder: Path, files: int
-) -> tuple[Path, ...]:
-    """The first documents of a corpus, in files of their own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = pa.concat_tables([pq.read_table(path) for path in paths]).slice(0, documents)
-    edges = np.linspace(0, rows.num_rows, files + 1).astype(int).tolist()
-    found = tuple(folder / f"part-{index:03d}.parquet" for index in range(files))
-    options: dict[str, Any] = COMPRESSION
-    for path, first, last in zip(found, edges, edges[1:], strict=False):
-        pq.write_table(rows.slice(first, last - first), path, **options)
-    return found
+def _block(corpus: Corpus, schema: pa.Schema, start: int, stop: int) -> pa.RecordBatch:
+    columns = [pa.array(np.arange(start, stop)), corpus.texts(start, stop)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

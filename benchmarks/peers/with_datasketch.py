@@ -4,6 +4,7 @@ before it is put there. What is found together is a cluster; nothing is verified
 import functools
 
 from measured import run
+from union_find import clusters, unite
 
 
 def prepare(task):
@@ -28,10 +29,9 @@ def prepare(task):
                     for other in index.query(minhash):
                         unite(parent, row, other)
                     index.insert(row, minhash, check_duplication=False)
-        rows = list(parent)
-        clusters = [root(parent, row) for row in rows]
-        pq.write_table(pa.table({"id": rows, "cluster": clusters}), task["out"])
-        duplicates = len(rows) - len(set(clusters))
+        found = clusters(parent)
+        pq.write_table(pa.table(found), task["out"])
+        duplicates = len(found["id"]) - len(set(found["cluster"]))
         return {"duplicates": duplicates, "version": datasketch.__version__}
 
     def groups(paths):
@@ -57,19 +57,6 @@ def sign(place, size, permutations):
 def shingles(text, size):
     words = text.split()
     return {b" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))}
-
-
-def root(parent, row):
-    """Of the tree that a row is in; the way there is halved."""
-    parent.setdefault(row, row)
-    while parent[row] != row:
-        parent[row] = row = parent[parent[row]]
-    return row
-
-
-def unite(parent, one, other):
-    one, other = root(parent, one), root(parent, other)
-    parent[max(one, other)] = min(one, other)
 
 
 if __name__ == "__main__":

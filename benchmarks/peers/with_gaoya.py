@@ -4,6 +4,7 @@ It verifies what it finds by the signatures.
 """
 
 from measured import run
+from union_find import clusters, unite
 
 BATCH = 20_000
 
@@ -28,10 +29,9 @@ def prepare(task):
                 for other in others:
                     if other < row:
                         unite(parent, row, other)
-        rows = list(parent)
-        clusters = [root(parent, row) for row in rows]
-        pq.write_table(pa.table({"id": rows, "cluster": clusters}), task["out"])
-        duplicates = len(rows) - len(set(clusters))
+        found = clusters(parent)
+        pq.write_table(pa.table(found), task["out"])
+        duplicates = len(found["id"]) - len(set(found["cluster"]))
         return {"duplicates": duplicates, "version": gaoya.__version__}
 
     def batches(paths):
@@ -40,19 +40,6 @@ def prepare(task):
                 yield batch.column(0).to_pylist(), batch.column(1).to_pylist()
 
     return work
-
-
-def root(parent, row):
-    """Of the tree that a row is in; the way there is halved."""
-    parent.setdefault(row, row)
-    while parent[row] != row:
-        parent[row] = row = parent[parent[row]]
-    return row
-
-
-def unite(parent, one, other):
-    one, other = root(parent, one), root(parent, other)
-    parent[max(one, other)] = min(one, other)
 
 
 if __name__ == "__main__":
