@@ -119,10 +119,10 @@ def command(
 def _near(
     out: Outcome, table: Any, columns: list[str], near: dict[str, Any], options: dict[str, Any]
 ) -> Any:
-    from dsm_dask.cli.differences import CHARACTERS
     from dsm_dask.duplicates.clusters import LARGEST
     from dsm_dask.duplicates.near import dedup_near
     from dsm_dask.duplicates.presets import settings
+    from dsm_dask.report.differences import CHARACTERS
 
     if len(columns) != 1:
         raise UsageError("--method minhash compares the texts of one column.", valid="--on COL")
@@ -143,11 +143,11 @@ def _alike(
     given: dict[str, Any],
     options: dict[str, Any],
 ) -> Any:
-    from dsm_dask.cli.differences import CHARACTERS
     from dsm_dask.duplicates.alike import dedup_alike
     from dsm_dask.duplicates.clusters import LARGEST, Rule
     from dsm_dask.duplicates.examples import CUT
     from dsm_dask.duplicates.methods import method_of
+    from dsm_dask.report.differences import CHARACTERS
 
     if len(columns) != 1:
         raise UsageError(f"--method {method} compares one column.", valid="--on COL")

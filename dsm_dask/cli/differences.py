@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
-CONTEXT = 6
-"""Words told on either side of a difference."""
+from dsm_dask.report.differences import differences, sameness
 
 SHOWN = 12
 """Differences told of a text."""
-
-CHARACTERS = 10_000
-"""Fetched of a text."""
-
-WORDS = 2000
-"""Words of a text that are compared."""
 
 
 def clusters(largest: list[dict[str, Any]]) -> str:
@@ -61,11 +53,13 @@ def _cut(text: str, width: int = 300) -> str:
 
 
 def _append_difference(shown: Any, kept: str, other: str) -> None:
-    if kept == other:
-        shown.append("the same")
+    parts = differences(kept, other)
+    shown.append(sameness(kept, other, parts))
+    if all(kind == "same" for kind, _ in parts):
         return
     told = 0
-    for kind, words in differences(kept, other):
+    for kind, part in parts:
+        words = re.sub(r"\s+", " ", part)
         if kind == "same":
             shown.append(words)
             continue
@@ -75,38 +69,3 @@ def _append_difference(shown: Any, kept: str, other: str) -> None:
         told += 1
         mark = ("[-", "-]", "red") if kind == "removed" else ("{+", "+}", "green")
         shown.append(f"{mark[0]}{words}{mark[1]}", style=mark[2])
-
-
-def differences(kept: str, other: str) -> list[tuple[str, str]]:
-    """Parts of ``other`` beside ``kept``: ("same" | "removed" | "added", words), where what is the
-    same is cut down to a few words around a difference.
-
-    >>> differences("the quick brown fox", "the quick red fox")
-    [('same', 'the quick '), ('removed', 'brown'), ('added', 'red'), ('same', ' fox')]
-    """
-    left, right = _words(kept), _words(other)
-    found: list[tuple[str, str]] = []
-    steps = difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
-    for index, (step, a, b, c, d) in enumerate(steps):
-        if step == "equal":
-            found.append(("same", _context(left[a:b], index == 0, index == len(steps) - 1)))
-            continue
-        if a < b:
-            found.append(("removed", "".join(left[a:b]).strip() or "␣"))
-        if c < d:
-            found.append(("added", "".join(right[c:d]).strip() or "␣"))
-    return found
-
-
-def _words(text: str) -> list[str]:
-    """Words and the white space between them."""
-    return re.findall(r"\s+|[^\s]+", text)[:WORDS]
-
-
-def _context(words: list[str], first: bool, last: bool) -> str:
-    room = 2 * CONTEXT
-    head = [] if first else words[:room]
-    tail = [] if last else words[-room:]
-    if len(words) <= len(head) + len(tail) or (len(words) <= room and (first or last)):
-        return re.sub(r"\s+", " ", "".join(words))
-    return re.sub(r"\s+", " ", "".join(head) + " … " + "".join(tail))

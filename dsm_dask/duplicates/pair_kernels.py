@@ -8,7 +8,6 @@ import numba
 import numpy as np
 
 from dsm_dask.duplicates.kernels import find, unite
-from dsm_dask.duplicates.text_kernels import jaccard
 
 _compiled = numba.njit(cache=True, nogil=True)
 
@@ -50,6 +49,19 @@ def digests(hashes: Any, starts: Any, ends: Any) -> Any:
             second += (x ^ (x >> np.uint64(29))) * np.uint64(0xFF51AFD7ED558CCD)
         found[row, 0], found[row, 1] = first, second
     return found
+
+
+@_compiled
+def jaccard(left: Any, right: Any) -> float:
+    """Size of the intersection over size of the union of two ascending arrays; 1 for two empty."""
+    shared, i, j = 0, 0, 0
+    while i < len(left) and j < len(right):
+        a, b = left[i], right[j]
+        shared += a == b
+        i += a <= b
+        j += b <= a
+    together = len(left) + len(right) - shared
+    return shared / together if together else 1.0
 
 
 @_compiled

@@ -36,13 +36,9 @@ def write_shares(
     # of numbers of two bytes, NumPy's stable sort is a radix sort
     narrow = destination.astype(np.uint16 if destinations <= 1 << 16 else np.int64)
     order = np.argsort(narrow, kind="stable")
-    return write_ordered(uri, records[order], np.bincount(destination, minlength=destinations))
-
-
-def write_ordered(uri: str, records: npt.NDArray[Any], counts: npt.NDArray[Any]) -> int:
-    """Store records that are grouped already: ``counts`` of them for each destination."""
+    counts = np.bincount(destination, minlength=destinations)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype("<u8")
-    raw: Any = np.ascontiguousarray(records)
+    raw: Any = np.ascontiguousarray(records[order])
     data = b"".join([starts.tobytes(), memoryview(raw).cast("B")])
     storage.write(uri, data)
     return len(data)

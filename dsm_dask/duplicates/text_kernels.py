@@ -24,6 +24,9 @@ _compiled = numba.njit(cache=True, nogil=True)
 BLOCK = 4096
 """Units held at a time."""
 
+LARGE = 1 << 18
+"""Shingles of a text that is sorted in place."""
+
 WORD, CHAR = 0, 1
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -334,12 +337,28 @@ def shingle_sets(data: Any, offsets: Any, valid: Any, unit: int, size: int, room
             carried = min(count, size - 1)
             for i in range(carried):
                 units[i] = units[count - carried + i]
+        if filled - begin > LARGE:
+            counts[row] = _distinct_of_many(found[begin:filled])
+            filled = begin + counts[row]
+            continue
         if filled - begin > len(spare):
             spare = np.empty(filled - begin, np.uint64)
             places = np.empty(2 * (filled - begin), np.int64)
         filled = begin + _distinct(found[begin:filled], spare, places)
         counts[row] = filled - begin
     return found[:filled].copy(), counts
+
+
+@_compiled
+def _distinct_of_many(numbers: Any) -> int:
+    """As :func:`_distinct`, without room of its own."""
+    numbers.sort()
+    kept = 0
+    for i in range(len(numbers)):
+        if i == 0 or numbers[i] != numbers[i - 1]:
+            numbers[kept] = numbers[i]
+            kept += 1
+    return kept
 
 
 @_compiled
@@ -379,16 +398,3 @@ def _distinct(numbers: Any, spare: Any, places: Any) -> int:
         numbers[at] = number
         kept += 1
     return kept
-
-
-@_compiled
-def jaccard(left: Any, right: Any) -> float:
-    """Size of the intersection over size of the union of two ascending arrays; 1 for two empty."""
-    shared, i, j = 0, 0, 0
-    while i < len(left) and j < len(right):
-        a, b = left[i], right[j]
-        shared += a == b
-        i += a <= b
-        j += b <= a
-    together = len(left) + len(right) - shared
-    return shared / together if together else 1.0

@@ -15,10 +15,8 @@ precision of the candidates.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,29 +24,21 @@ import numpy.typing as npt
 
 from dsm_dask import codec, storage
 from dsm_dask.duplicates.components import LIMIT, Piece, components
-from dsm_dask.duplicates.directory import Directory, directory
-from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, write_edges
+from dsm_dask.duplicates.directory import directory
+from dsm_dask.duplicates.edges import EdgeFile, edges_of, write_edges
 from dsm_dask.duplicates.normalise import Normalise
+from dsm_dask.duplicates.set_files import WriteSets, open_sets
 from dsm_dask.duplicates.settled import Recall, Recalled, Settled, SettledFile, groups_of
-from dsm_dask.duplicates.shares import read_share, side_by_side, write_ordered
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.engine import Engine
-from dsm_dask.table import ROW_ID, Partition, Table
+from dsm_dask.table import Table
 
 U64 = npt.NDArray[np.uint64]
 
 HOME = 1 << 15
 """Rows in a home, about; a group of connected candidates is never cut."""
 
-IN_MEMORY = 32 << 20
-"""Shingles that a home holds in memory; more go to a temporary file."""
-
-FLUSH = 8 << 20
-"""Shingles that a partition's scan holds before it writes them."""
-
 ALL_PAIRS = 128
-
-_SET = np.dtype([("node", "<u8"), ("count", "<u8")])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +108,7 @@ def _verified(
     places = directory(pieces, folder, engine=engine)
     stored: list[str] = []
     for number, table in enumerate(tables):
-        worker = _WriteSets(column, shingles, normalise, number, places, folder)
+        worker = WriteSets(column, shingles, normalise, number, places, folder)
         for uris in engine.map_partitions(worker, table.partitions(), label="Reading candidates"):
             stored += uris
     listed = storage.join(folder, "sets.dsm")
@@ -128,67 +118,6 @@ def _verified(
         for number, piece in enumerate(pieces)
     ]
     return engine.map(_Home.run, work, label="Verifying")
-
-
-# ---------------------------------------------------------------------------------------------
-# Sets of shingles
-
-
-@dataclasses.dataclass(frozen=True)
-class _WriteSets:
-    """The shingle sets of a partition's candidates, laid out by home; the objects written."""
-
-    column: str
-    shingles: Shingles
-    normalise: Normalise
-    table: int
-    directory: Directory
-    folder: str
-
-    def __call__(self, partition: Partition) -> list[str]:
-        nodes, homes = self.directory.rows_of(partition, self.table)
-        stored: list[str] = []
-        if not len(nodes):
-            return stored
-        held: list[tuple[U64, U64, npt.NDArray[np.int64]]] = []
-        for batch in partition.read([self.column, ROW_ID]):
-            ids = nodes_of(batch.column(ROW_ID).to_numpy(), self.table)
-            chosen = np.flatnonzero(np.isin(ids, nodes))
-            for some in np.array_split(chosen, max(1, len(chosen) // 4096)):
-                texts = self.normalise.apply(batch.column(0).take(some))
-                hashes, counts = self.shingles.sets(texts)
-                held.append((ids[some], hashes, counts))
-                if sum(len(one[1]) for one in held) > FLUSH:
-                    stored.append(self._store(partition, len(stored), held, nodes, homes))
-                    held = []
-        if held:
-            stored.append(self._store(partition, len(stored), held, nodes, homes))
-        return stored
-
-    def _store(
-        self, partition: Partition, number: int, held: Any, nodes: U64, homes: npt.NDArray[np.int64]
-    ) -> str:
-        from dsm_dask.duplicates import pair_kernels
-
-        ids = np.concatenate([one[0] for one in held])
-        counts = np.concatenate([one[2] for one in held])
-        home = homes[np.searchsorted(nodes, ids)]
-        order = np.argsort(home, kind="stable")
-        sets = np.empty(len(ids), _SET)
-        sets["node"], sets["count"] = ids[order], counts[order]
-        targets = np.empty(len(ids), np.int64)
-        targets[order] = np.cumsum(counts[order]) - counts[order]
-        hashes, row = np.empty(int(counts.sum()), np.uint64), 0
-        for some, values, sizes in held:
-            pair_kernels.place(values, sizes, targets[row : row + len(some)], hashes)
-            row += len(some)
-        name = f"sets-{self.table:03d}-{partition.fingerprint}-{number:05d}"
-        uri = storage.join(self.folder, name)
-        shares = np.bincount(home, minlength=self.directory.pieces)
-        write_ordered(f"{uri}-rows", sets, shares)
-        shares = np.bincount(home, weights=counts, minlength=self.directory.pieces)
-        write_ordered(f"{uri}-hashes", hashes, shares.astype(np.int64))
-        return uri
 
 
 # ---------------------------------------------------------------------------------------------
@@ -220,7 +149,7 @@ class _Home:
     def run(self) -> _Found:
         members, edges = self.piece.read()
         nodes = members["node"]
-        with _sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
+        with open_sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
             found, group, checked, accepted = self._compare(members, edges, nodes, *held)
         uri = storage.join(self.folder, f"verified-{self.number:05d}")
         file = write_edges(uri, found)
@@ -286,29 +215,3 @@ def _places(edges: Any, members: Any) -> tuple[npt.NDArray[np.int64], npt.NDArra
         order[np.searchsorted(nodes, edges["left"])],
         order[np.searchsorted(nodes, edges["right"])],
     )
-
-
-@contextlib.contextmanager
-def _sets(
-    uris: Sequence[str], home: int, homes: int
-) -> Iterator[tuple[U64, npt.NDArray[np.int64], U64]]:
-    """Nodes of a home, the size of each one's set, and the sets one after the other."""
-    rows = side_by_side(lambda uri: read_share(f"{uri}-rows", home, homes, _SET), uris)
-    counts = [part["count"].astype(np.int64) for part in rows]
-    total = sum(int(part.sum()) for part in counts)
-    with contextlib.ExitStack() as stack:
-        if total > IN_MEMORY:
-            file = stack.enter_context(tempfile.TemporaryFile(prefix="dsm-"))
-            hashes: U64 = np.memmap(file, np.uint64, "w+", shape=(total,))
-        else:
-            hashes = np.empty(total, np.uint64)
-        ends = np.cumsum([0, *(int(part.sum()) for part in counts)])
-
-        def fill(index: int) -> None:
-            if ends[index] < ends[index + 1]:
-                share = read_share(f"{uris[index]}-hashes", home, homes, np.uint64)
-                hashes[ends[index] : ends[index + 1]] = share
-
-        side_by_side(fill, range(len(uris)))
-        nodes = np.concatenate([np.empty(0, np.uint64), *(part["node"] for part in rows)])
-        yield nodes, np.concatenate([np.empty(0, np.int64), *counts]), np.asarray(hashes)

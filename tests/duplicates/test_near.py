@@ -15,6 +15,7 @@ from dsm_trials import objects, parquet
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
+from dsm_dask.duplicates import band_index, set_files
 from dsm_dask.duplicates.clusters import Rule
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.near import Bounds, Near, dedup_near
@@ -132,6 +133,51 @@ def test_tight_bounds_give_the_same(tmp_path, engine):
     assert [c.size for c in found.largest] == sorted((c.size for c in found.largest), reverse=True)
 
 
+def test_partitions_of_many_blocks(tmp_path, engine, monkeypatch):
+    """Several band files a partition, several objects of sets, and homes in temporary files."""
+    texts = [*corpus(250, seed=18), *["one page of a few words that some share"] * 30]
+    _, want = run(tmp_path / "one", texts, engine)
+    monkeypatch.setattr(band_index, "BLOCK", 50)
+    monkeypatch.setattr(set_files, "FLUSH", 2000)
+    monkeypatch.setattr(set_files, "IN_MEMORY", 100)
+    table = pa.table({"text": texts, "n": range(280)})
+    for index in range(2):
+        part = table.slice(index * 140, 140)
+        parquet(f"{tmp_path}/raw/{index}.parquet", part, row_group_size=20)
+    create(f"{tmp_path}/ds", f"{tmp_path}/raw", engine=engine)
+    data = open_dataset(f"{tmp_path}/ds")
+    found = dedup_near(data, "text", engine=engine, out=f"{tmp_path}/out")
+    assert decided(tmp_path / "out") == want
+    assert found.index.files > len(data.partitions())
+    drop(f"{tmp_path}/ds", "n >= 40 and n < 110", engine=engine)
+    left = [i for i in range(280) if not 40 <= i < 110]
+    _, want = run(tmp_path / "left", [texts[i] for i in left], engine)
+    found = dedup_near(
+        open_dataset(f"{tmp_path}/ds"), "text", engine=engine, out=f"{tmp_path}/out2"
+    )
+    assert (found.index.hashed, found.rows) == (0, 210)
+    assert decided(tmp_path / "out2") == {
+        left[row]: (left[kept], *rest) for row, (kept, *rest) in want.items()
+    }
+
+
+def test_an_older_version_does_not_replace_the_index(tmp_path, engine):
+    """Rows that a file does not know are hashed into a file of their own."""
+    texts = corpus(120, seed=19)
+    ds = f"{tmp_path}/ds"
+    create(ds, cut(tmp_path / "raw", texts, 1, n=pa.array(range(120))), engine=engine)
+    drop(ds, "n < 30", engine=engine)
+    dedup_near(open_dataset(ds), "text", engine=engine)
+    (first,) = [uri for uri in objects(ds) if uri.endswith(".bands")]
+    before = objects(ds)[first]
+    whole = dedup_near(open_dataset(f"{ds}@1"), "text", engine=engine, out=f"{tmp_path}/out")
+    assert (whole.rows, whole.index.hashed) == (120, 1)
+    assert objects(ds)[first] == before
+    assert decided(tmp_path / "out") == run(tmp_path / "plain", texts, engine)[1]
+    for name in (ds, f"{ds}@1"):
+        assert dedup_near(open_dataset(name), "text", engine=engine).index.hashed == 0
+
+
 @pytest.mark.cluster
 def test_workers_give_the_same(tmp_path, engine, cluster):
     texts = corpus(300, seed=4)
@@ -232,6 +278,22 @@ def test_drop_commits(tmp_path, engine):
     assert not [uri for uri in objects(ds) if "/work/" in uri]
     again = dedup_near(open_dataset(f"{ds}@1"), "text", engine=engine, drop=True)
     assert (again.version, again.committed, again.duplicates) == (2, False, found.duplicates)
+
+
+@pytest.mark.s3
+def test_on_s3(tmp_path, engine, bucket):
+    texts = corpus(150, seed=20)
+    _, want = run(tmp_path, texts, engine)
+    table, ds = pa.table({"text": texts}), f"s3://{bucket}/near"
+    for index in range(2):
+        parquet(f"s3://{bucket}/near-raw/{index}.parquet", table.slice(index * 75, 75))
+    create(ds, f"s3://{bucket}/near-raw", engine=engine)
+    dedup_near(open_dataset(ds), "text", engine=engine)
+    found = dedup_near(open_dataset(ds), "text", engine=engine, drop=True)
+    assert (found.index.hashed, found.index.compared, found.committed) == (0, 0, True)
+    left = open_dataset(ds).to_table([ROW_ID])[ROW_ID].to_pylist()
+    assert left == [r for r in range(150) if r not in want or want[r][1] == "kept"]
+    assert not [uri for uri in objects(ds) if "/work/" in uri]
 
 
 def test_columns_are_written_next_to_the_data(tmp_path, engine):

@@ -10,12 +10,12 @@ from dsm_trials import objects, parquet
 
 import dsm_dask as dsm
 from dsm_dask.cli import dsm as command
-from dsm_dask.cli.differences import differences
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.errors import JobSpecError, NotFound, UsageError
 from dsm_dask.jobs.run import run_job
 from dsm_dask.jobs.spec import parse_job
+from dsm_dask.report.differences import differences
 
 PAGE = "the quick brown fox jumps over the lazy dog and runs away from the hunters at dawn"
 TEXTS = [PAGE, "another text that has nothing to do with it at all", f"{PAGE} again", PAGE, None]
