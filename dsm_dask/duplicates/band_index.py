@@ -146,7 +146,7 @@ class BandFile:
         orphans = pairs[np.isin(pairs[:, 0], gone) & ~np.isin(pairs[:, 1], gone)]
         orphans = orphans[np.lexsort((orphans[:, 1], orphans[:, 0]))]
         renamed = orphans[_first_of_runs(orphans[:, 0])]
-        storage.write(uri, gone.tobytes() + renamed.astype("<u8").tobytes())
+        storage.write(uri, gone.tobytes() + renamed.astype("<u8").tobytes(), durable=False)
         return dataclasses.replace(
             self, rows=int(known.sum()), gone=Gone(uri, len(gone), len(renamed))
         )

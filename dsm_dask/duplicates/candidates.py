@@ -39,7 +39,7 @@ def candidates(
     """Find the candidates among the rows of several tables, given the band files of each."""
     listed = storage.join(folder, "bands.dsm")
     rows = [(table, dataclasses.astuple(file)) for table, some in enumerate(files) for file in some]
-    storage.write(listed, codec.encode(rows))
+    storage.write(listed, codec.encode(rows), durable=False)
     total = sum(file.keys for some in files for file in some)
     ranges = max(4, -(-total // keys))
     work = [_Range(listed, number, ranges, folder) for number in range(ranges)]

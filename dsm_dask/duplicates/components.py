@@ -165,7 +165,9 @@ def _write_pieces(
         if following < len(starts):
             edge_end = int(np.searchsorted(root_of_edges, heads[following]))
         uri = storage.join(folder, f"{name}-{len(found):05d}")
-        storage.write(uri, members[begin:end].tobytes() + edges[edge:edge_end].tobytes())
+        storage.write(
+            uri, members[begin:end].tobytes() + edges[edge:edge_end].tobytes(), durable=False
+        )
         found.append(Piece(uri, end - begin, edge_end - edge))
         begin, edge = end, edge_end
     return found

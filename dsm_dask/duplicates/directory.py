@@ -73,7 +73,7 @@ def directory(pieces: Sequence[Piece], folder: str, *, engine: Engine) -> Direct
         held += piece.members
     files = engine.map(_Sort.run, work, label="Sorting members")
     listing = storage.join(folder, "nodes.dsm")
-    storage.write(listing, codec.encode(tuple(files)))
+    storage.write(listing, codec.encode(tuple(files)), durable=False)
     return Directory(listing, len(pieces))
 
 
@@ -92,5 +92,5 @@ class _Sort:
             entries["piece"][at : at + len(members)] = number
             at += len(members)
         entries = entries[np.argsort(entries["node"])]
-        storage.write(self.uri, entries.tobytes())
+        storage.write(self.uri, entries.tobytes(), durable=False)
         return self.uri, len(entries), entries["node"][::STEP].copy()

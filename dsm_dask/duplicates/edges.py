@@ -39,7 +39,7 @@ class EdgeFile:
 
 def write_edges(uri: str, edges: npt.NDArray[np.void]) -> EdgeFile:
     """Store edges as an object of their own."""
-    storage.write(uri, edges.tobytes())
+    storage.write(uri, edges.tobytes(), durable=False)
     return EdgeFile(uri, len(edges))
 
 

@@ -130,7 +130,7 @@ def _group(
     bits = bucket_bits(total(files))
     listed = storage.join(folder, "keys.dsm")
     rows = tuple((file.uri, file.firsts, file.rest, file.bits) for file in files)
-    storage.write(listed, codec.encode(rows))
+    storage.write(listed, codec.encode(rows), durable=False)
     work = [_Bucket(listed, number, bits, decisions, run) for number in range(2**bits)]
     return engine.map(_Bucket.run, work, label="Grouping")
 

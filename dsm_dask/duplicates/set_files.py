@@ -91,7 +91,7 @@ class WriteSets:
             row += len(some)
         name = f"sets-{self.table:03d}-{partition.fingerprint}-{number:05d}"
         uri = storage.join(self.folder, name)
-        storage.write(uri, found.tobytes())
+        storage.write(uri, found.tobytes(), durable=False)
         return uri
 
 

@@ -40,7 +40,7 @@ def write_shares(
     starts = np.concatenate([[0], np.cumsum(counts)]).astype("<u8")
     raw: Any = np.ascontiguousarray(records[order])
     data = b"".join([starts.tobytes(), memoryview(raw).cast("B")])
-    storage.write(uri, data)
+    storage.write(uri, data, durable=False)
     return len(data)
 
 

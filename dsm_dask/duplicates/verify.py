@@ -112,7 +112,7 @@ def _verified(
         for uris in engine.map_partitions(worker, table.partitions(), label="Reading candidates"):
             stored += uris
     listed = storage.join(folder, "sets.dsm")
-    storage.write(listed, codec.encode(tuple(stored)))
+    storage.write(listed, codec.encode(tuple(stored)), durable=False)
     work = [
         _Home(piece, number, len(pieces), listed, threshold, folder, settled)
         for number, piece in enumerate(pieces)
