@@ -37,6 +37,7 @@ from dsm_dask.monitoring import comparison as _comparison
 from dsm_dask.monitoring import drift as _drift
 from dsm_dask.monitoring import series as _series
 from dsm_dask.monitoring import slices as _slices
+from dsm_dask.report.differences import CHARACTERS
 from dsm_dask.stats import group_profiles as _group_profiles
 from dsm_dask.stats import profile as _profile
 from dsm_dask.validation import check as _check
@@ -193,6 +194,7 @@ def dedup(
     out: str | None = None,
     scratch: str | None = None,
     message: str = "",
+    show: int | None = None,
     engine: Engine | None = None,
     **options: Any,
 ) -> Deduplicated:
@@ -201,13 +203,14 @@ def dedup(
     :func:`dsm_dask.duplicates.presets.settings`; for ``"semantic"``, ``"phash"`` and ``"dhash"``
     :func:`dsm_dask.duplicates.alike.dedup_alike`, with ``keep``, ``prefer`` and the ``options`` of
     :func:`dsm_dask.duplicates.methods.method_of`. ``against`` is one dataset, path or Table, or
-    several."""
+    several. ``show`` clusters come with the texts of their rows, for
+    :meth:`~dsm_dask.duplicates.result.Deduplicated.save_html` to tell what differs."""
     with _engine(engine) as used:
         table = open_data(data, used.map)
         if method == "exact":
-            if against or columns or options:
+            if against or columns or show or options:
                 raise UsageError(
-                    "method='exact' takes no against, columns or other options.",
+                    "method='exact' takes no against, columns, show or other options.",
                     valid="They go with the other methods.",
                 )
             return dedup_exact(
@@ -224,6 +227,8 @@ def dedup(
             "against": [open_data(other, used.map) for other in others], "drop": drop,
             "columns": columns, "out": out, "scratch": scratch, "message": message,
         }  # fmt: skip
+        if show:
+            ends |= {"largest": show, "cut": CHARACTERS}
         if method == "minhash":
             near = settings(options.pop("preset", None), **options)
             return dedup_near(table, names[0], near, engine=used, **ends)

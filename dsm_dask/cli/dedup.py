@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.version import open_data
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.errors import UsageError
+from dsm_dask.report.differences import CHARACTERS
 
 _ENDS = {"keep", "prefer", "against", "columns", "show"}
 _MINHASH = {
@@ -66,6 +68,7 @@ METHODS = {
 @click.option(
     "--show", type=click.IntRange(1), metavar="N", help="Print N clusters with what differs."
 )
+@click.option("--html", metavar="FILE", help="Write what was found as an HTML page, too.")
 @DRY_RUN
 @MESSAGE
 @TAG
@@ -81,6 +84,7 @@ def command(
     dry_run: bool,
     message: str,
     tag_name: str | None,
+    html: str | None,
     **given: Any,
 ) -> None:
     """Find duplicate rows; --drop all but one of each cluster.
@@ -101,15 +105,20 @@ def command(
         check_tag(data, tag_name)
     table = open_data(data, out.engine.map)
     options: dict[str, Any] = {"drop": drop, "out": out_uri, "scratch": scratch, "message": message}
+    options["dry_run"] = dry_run
     show = near.get("show")
+    if method != "exact" and (show or html):
+        options["cut"] = CHARACTERS
     if method == "exact":
-        made = dedup_exact(table, columns, engine=out.engine, dry_run=dry_run, **options)
+        made = dedup_exact(table, columns, engine=out.engine, **options)
     elif method == "minhash":
-        made = _near(out, table, columns, near, {**options, "dry_run": dry_run})
+        made = _near(out, table, columns, near, options)
     else:
-        made = _alike(out, table, method, columns, near, {**options, "dry_run": dry_run})
+        made = _alike(out, table, method, columns, near, options)
     if writes and not dry_run:
         tag_result(data, made.version, tag_name)
+    if html:
+        dataclasses.replace(made, skipped=tuple(out.engine.skipped)).save_html(html, data)
     found = made.to_dict()
     if not writes:
         found.pop("version")  # the contract: only with --drop or --columns
@@ -122,7 +131,6 @@ def _near(
     from dsm_dask.duplicates.clusters import LARGEST
     from dsm_dask.duplicates.near import dedup_near
     from dsm_dask.duplicates.presets import settings
-    from dsm_dask.report.differences import CHARACTERS
 
     if len(columns) != 1:
         raise UsageError("--method minhash compares the texts of one column.", valid="--on COL")
@@ -130,7 +138,7 @@ def _near(
     show = near.pop("show", None)
     return dedup_near(
         table, columns[0], engine=out.engine, against=against, largest=max(show or 0, LARGEST),
-        cut=CHARACTERS if show else None, columns=near.pop("columns", False),
+        columns=near.pop("columns", False),
         near=settings(near.pop("preset", None), **near), **options,
     )  # fmt: skip
 
@@ -145,9 +153,7 @@ def _alike(
 ) -> Any:
     from dsm_dask.duplicates.alike import dedup_alike
     from dsm_dask.duplicates.clusters import LARGEST, Rule
-    from dsm_dask.duplicates.examples import CUT
     from dsm_dask.duplicates.methods import method_of
-    from dsm_dask.report.differences import CHARACTERS
 
     if len(columns) != 1:
         raise UsageError(f"--method {method} compares one column.", valid="--on COL")
@@ -157,8 +163,7 @@ def _alike(
     written = given.pop("columns", False)
     return dedup_alike(
         table, method_of(method, columns[0], **given), engine=out.engine, rule=rule,
-        against=against, columns=written, largest=max(show or 0, LARGEST),
-        cut=CHARACTERS if show else CUT, **options,
+        against=against, columns=written, largest=max(show or 0, LARGEST), **options,
     )  # fmt: skip
 
 

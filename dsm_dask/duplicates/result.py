@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from dsm_dask import storage
 from dsm_dask.duplicates.examples import Cluster
+from dsm_dask.report import dedup_page, notebook
+from dsm_dask.task import Skipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Deduplicated:
     """Columns written next to the data."""
     notes: tuple[str, ...] = ()
     """Remarks on the data, as sentences."""
+    skipped: tuple[Skipped, ...] = ()
+    """Partitions that could not be read."""
 
     @property
     def kept(self) -> int:
@@ -92,10 +97,31 @@ class Deduplicated:
         }
         if self.checked is not None:
             told["precision"] = self.precision
+        if self.skipped:
+            told["skipped"] = [one.to_dict() for one in self.skipped]
         return told
+
+    def save_html(self, uri: str, title: str = "Duplicates") -> int:
+        """Write what was found as one self-contained page; its size in bytes."""
+        page = dedup_page(self.to_dict(), title=title).encode()
+        storage.write(uri, page)
+        return len(page)
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.rows:,} rows: {self.duplicates:,} repeat another, in {self.clusters:,} "
+        heads = ("rows", "kept row", "value")
+        rows = [
+            (
+                f"{one.size:,}",
+                f"{one.survivor:,}",
+                notebook.cell(" | ".join(one.values.values()), 4),
+            )
+            for one in self.largest
+        ]
+        return notebook.table(f"{caption}clusters", heads, rows)
 
 
 _OPTIONAL = (
     "parameters", "sizes", "similarities", "against", "checked", "accepted", "index",
-    "left_out", "notes",
+    "left_out", "notes", "skipped",
 )  # fmt: skip

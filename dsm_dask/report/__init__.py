@@ -7,6 +7,7 @@
 
 from dsm_dask.report.html import (
     check_page,
+    dedup_page,
     drift_page,
     profile_page,
     run_page,
@@ -14,4 +15,7 @@ from dsm_dask.report.html import (
     slices_page,
 )
 
-__all__ = ["check_page", "drift_page", "profile_page", "run_page", "series_page", "slices_page"]
+__all__ = [
+    "check_page", "dedup_page", "drift_page", "profile_page", "run_page", "series_page",
+    "slices_page",
+]  # fmt: skip

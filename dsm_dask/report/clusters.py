@@ -29,8 +29,8 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Changed:
-    """A column of a row beside that of the kept one: ``same`` tells in what way they are equal, else
-    ``parts`` are ("same" | "removed" | "added", words), and ``more`` of them are not shown."""
+    """A column of a row beside that of the kept one: ``same`` tells in what way they are equal,
+    else ``parts`` are ("same" | "removed" | "added", words), and ``more`` of them are not shown."""
 
     name: str
     same: str
@@ -47,6 +47,12 @@ class Repeat:
     where: str
     similarity: str
     changed: tuple[Changed, ...]
+
+    @property
+    def same(self) -> str:
+        """In what way all columns are equal, when they are in one way."""
+        ways = {one.same for one in self.changed}
+        return ways.pop() if len(ways) == 1 else ""
 
 
 @dataclasses.dataclass(frozen=True)

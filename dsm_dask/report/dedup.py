@@ -1,4 +1,4 @@
-"""What the page of a deduplication shows: what repeats, how it was found, and what it looks like."""
+"""What the page of a deduplication shows: what repeats, how it was found, whether it may go."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def _outcome(found: Json) -> list[Phrase]:
 def numbers(found: Json) -> list[Number]:
     """The big figures; those that a method does not have are left out."""
     rows = found.get("rows") or 0
-    made = [Number("Rows", text.count(rows)),
-            Number("Clusters", text.count(found.get("clusters") or 0), "of rows that are alike")]  # fmt: skip
+    clusters = text.count(found.get("clusters") or 0)
+    made = [Number("Rows", text.count(rows)), Number("Clusters", clusters, "of rows alike")]
     gone, kept = found.get("duplicates") or 0, found.get("kept")
     made.append(Number("Duplicates", text.count(gone), f"{text.share(gone, rows)} of the rows"))
     if kept is not None:
@@ -115,7 +115,7 @@ def _compared(found: Json) -> str:
 
 
 def _weakest(found: Json) -> list[str]:
-    bins = found.get("similarities") or ()
+    bins: Sequence[Any] = found.get("similarities") or ()
     whole = sum(count for _, _, count in bins)
     if not whole:
         return []
@@ -124,8 +124,8 @@ def _weakest(found: Json) -> list[str]:
     told = f"{text.share(best, whole)} of the pairs are 0.95 or more alike"
     if best == whole:
         return [told + "."]
-    return [f"{told}; {text.count(count)} of {text.count(whole)} are the weakest, "
-            f"{low:g} to {high:g}: look at those first."]  # fmt: skip
+    weak = f"{text.count(count)} of {text.count(whole)} are the weakest, {low:g} to {high:g}"
+    return [f"{told}; {weak}: look at those first. --out lists each row with its similarity."]
 
 
 def _stays(found: Json) -> str:

@@ -96,7 +96,8 @@ def _context(words: Words, first: bool, last: bool) -> str:
     tail = [] if last else words[-room:]
     if len(words) <= len(head) + len(tail) or (len(words) <= room and (first or last)):
         return _joined(words)
-    return _joined(head).rstrip() + _CUT + " " * bool(tail) + _joined(tail)
+    cut = (_joined(head).rstrip() + _CUT) if head else _CUT.strip()
+    return cut + " " * bool(tail) + _joined(tail)
 
 
 def _joined(words: Words) -> str:

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from dsm_dask.report import check, columns, drift, grid, story, table, text
+from dsm_dask.report import check, clusters, columns, dedup, drift, grid, story, table, text
 
 if TYPE_CHECKING:
     import jinja2
 
 _SCRIPTS = ("svg.js", "histogram.js", "overlay.js", "heat.js", "page.js")
-_STYLES = ("style.css", "drift.css")
+_STYLES = ("style.css", "drift.css", "dedup.css")
 
 
 def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
@@ -141,6 +141,39 @@ def check_page(found: Mapping[str, Any], *, title: str) -> str:
         groups=check.groups(found),
         passed=bool(found.get("passed", not found.get("findings"))),
         data=data_block([]),
+    )
+
+
+def dedup_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of a deduplication, from ``Deduplicated.to_dict()``.
+
+    >>> found = {"rows": 9, "duplicates": 2, "clusters": 1, "kept": 7, "on": ["<x>"]}
+    >>> page = dedup_page(found, title="Reviews")
+    >>> "<strong>2</strong> of 9 rows repeat another one" in page, "&lt;x&gt;" in page
+    (True, True)
+    """
+    sizes, bars = dedup.sizes(found)
+    similarities = dedup.similarities(found)
+    listed = clusters.clusters(found)
+    return _render(
+        "dedup.html.j2",
+        title=text.visible(title),
+        method=text.visible(found.get("method") or "exact"),
+        headline=dedup.headline(found),
+        numbers=dedup.numbers(found),
+        left_out=story.left_out({"steps": [{"result": found}]}),
+        evidence=dedup.evidence(found),
+        committed=bool(found.get("committed")),
+        settings=dedup.settings(found),
+        against=dedup.against(found),
+        notes=dedup.notes(found),
+        not_compared=dedup.left_out(found),
+        sizes=sizes,
+        similarities=bool(similarities),
+        clusters=listed,
+        fetched=any(row.changed for one in listed for row in one.repeats),
+        count=found.get("clusters") or 0,
+        data=data_block([bars, similarities]),
     )
 
 

@@ -61,14 +61,30 @@ def sides(tmp_path_factory):
         (("drift", 0, 1, "--by", "lang", "--columns", HOSTILE), "{0} → {1}"),
         (("check", 1, "--against", 0), "{1}"),
         (("profile", 1, "--label", "lang"), "{1}"),
+        (("dedup", 1, "--on", "lang"), "{1}"),
+        (
+            (
+                "dedup",
+                1,
+                "--on",
+                "lang",
+                "--method",
+                "minhash",
+                "--shingle",
+                "char:3",
+                "--against",
+                0,
+            ),
+            "{1}",
+        ),
     ],
-    ids=["drift", "over", "by", "check", "profile"],
+    ids=["drift", "over", "by", "check", "profile", "dedup", "near"],
 )
 def test_a_page_is_written(verb, title, sides, tmp_path):
     file = tmp_path / "page.html"
     arguments = [sides[one] if isinstance(one, int) else one for one in verb]
     said = dsm(*arguments, "--html", file, "--workers", "0")
-    assert said.code == (0 if verb[0] == "profile" else 1), said.err
+    assert said.code == (0 if verb[0] in ("profile", "dedup") else 1), said.err
     text = file.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     page = Page(text)
@@ -81,5 +97,7 @@ def test_a_page_is_written(verb, title, sides, tmp_path):
     assert all(uri.startswith(("#", "data:")) for uri in asked)
     assert title.format(*sides) in page.texts
     assert HOSTILE in page.texts
+    if "minhash" in verb:
+        assert "the same" in page.texts  # the texts of the other rows were fetched
     if "ks" in verb:
         assert any("no ks distance" in text.lower() for text in page.texts)

@@ -156,3 +156,31 @@ def profile() -> dict[str, Any]:
         "nested": {"columns": HOSTILE, "left_out": 2},
     }  # fmt: skip
     return {"rows": 9, "columns": dict.fromkeys(HOSTILE, column), "table": table}
+
+
+def deduplicated() -> dict[str, Any]:
+    """As ``Deduplicated.to_dict()`` of near duplicates, held against other tables."""
+    values = {name: f"one two {name} three" for name in HOSTILE[:2]}
+    members = [
+        {"row": i, "similarity": alike, "table": table, "values": dict.fromkeys(values, other)}
+        for i, (other, table, alike) in enumerate(
+            zip(HOSTILE, [None, *HOSTILE[:5]], [0.9, 1.0, None, 0.8, 0.99999, 0.81], strict=True)
+        )
+    ]  # fmt: skip
+    cluster = {"size": 12, "survivor": 3, "values": values, "table": HOSTILE[0],
+               "members": members}  # fmt: skip
+    return {
+        "rows": 60_000, "clusters": 4_017, "duplicates": 6_143, "kept": 53_857, "on": HOSTILE,
+        "method": HOSTILE[0], "dataset": HOSTILE[1], "version": 3, "committed": True,
+        "columns": HOSTILE, "out": HOSTILE[2], "key_bytes": 9, "checked": 900, "accepted": 700,
+        "precision": 7 / 9, "largest": [cluster, {**cluster, "values": {"x": ""}, "members": []}],
+        "parameters": {"threshold": 0.7, "prefer": HOSTILE[0], "keep": "first", "verify": True,
+                       "normalise": HOSTILE, HOSTILE[1]: {HOSTILE[2]: HOSTILE[3]}},
+        "sizes": [[2, 2, 4000], [3, 3, 12], [1_000_001, 1 << 56, 5]],
+        "similarities": [[0.8, 0.85, 20], [0.95, 1.0, 6123]],
+        "against": [{"against": name, "clusters": 2, "rows": 3, "other_rows": 4}
+                    for name in HOSTILE],
+        "index": {"files": 9, "hashed": 2, "bytes": 1000, "compared": 5},
+        "left_out": {"null": 3, HOSTILE[0]: 1, "examples": HOSTILE}, "notes": HOSTILE,
+        "skipped": _SKIPPED,
+    }  # fmt: skip

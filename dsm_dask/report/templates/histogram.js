@@ -6,7 +6,7 @@ const tooSteep = (counts) => {
 };
 
 const histogram = (place, chart) => {
-  const { counts, unit, old, box } = chart;
+  const { counts, unit, old, box, thing = "row" } = chart;
   const low = old ? Math.min(chart.low, old.low) : chart.low;
   const high = old ? Math.max(chart.high, old.high) : chart.high;
   const width = (bins) => (bins.high - bins.low) / bins.counts.length;
@@ -44,7 +44,7 @@ const histogram = (place, chart) => {
   place.append(plot);
   if (box) place.append(quartiles(box, across));
 
-  const note = steep ? "height: logarithm of the rows" : "";
+  const note = steep ? `height: logarithm of the ${thing}s` : "";
   const readout = block("readout", note);
   readout.setAttribute("role", "status");
   const last = unit === "whole" ? high - 1 : high;
@@ -55,17 +55,17 @@ const histogram = (place, chart) => {
     const start = chart.low + bin * step;
     hover.setAttribute("x", round(across(start)));
     hover.setAttribute("width", round(across(start + step) - across(start)));
-    readout.textContent = `${range(start, start + step, unit)}: ${rows(counts[bin])}`;
+    readout.textContent = `${range(start, start + step, unit)}: ${rows(counts[bin], thing)}`;
   }, () => {
     hover.setAttribute("width", 0);
     readout.textContent = note;
   });
 };
 
-const describe = ({ counts, low, unit, box }, step) => {
+const describe = ({ counts, low, unit, box, thing }, step) => {
   const most = counts.reduce((best, count, i) => (count > counts[best] ? i : best), 0);
   const start = low + most * step;
-  const text = `Histogram of ${counts.length} bins. The fullest is ${range(start, start + step, unit)} with ${rows(counts[most])}.`;
+  const text = `Histogram of ${counts.length} bins. The fullest is ${range(start, start + step, unit)} with ${rows(counts[most], thing)}.`;
   if (!box) return text;
   return `${text} Half of the values lie between ${label(box[1], unit, step)} and ${label(box[3], unit, step)}.`;
 };

@@ -28,8 +28,8 @@ const filter = document.getElementById("filter");
 if (filter) {
   const cards = [...document.querySelectorAll("#cards > .item")];
   const words = cards.map((card) => {
-    const text = (name) => card.querySelector(name).textContent;
-    return `${text("h3")} ${text(".type")}`.toLowerCase();
+    const told = [...card.querySelectorAll("h3, .type, .words")];
+    return told.map((part) => part.textContent).join(" ").toLowerCase();
   });
   const thing = document.getElementById("shown").dataset.thing || "column";
   const columns = (count) => `${whole.format(count)} ${thing}${count === 1 ? "" : "s"}`;

@@ -48,7 +48,7 @@ const range = (low, high, unit) => {
   }
   return `${label(low, unit, step)} to ${label(high, unit, step)}`;
 };
-const rows = (count) => `${whole.format(count)} row${count === 1 ? "" : "s"}`;
+const rows = (count, thing = "row") => `${whole.format(count)} ${thing}${count === 1 ? "" : "s"}`;
 const share = (part) => {
   const percent = 100 * part;
   if (percent > 0 && percent < 0.01) return "< 0.01 %";
