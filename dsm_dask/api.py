@@ -21,16 +21,10 @@ from dsm_dask.dataset import write as _write
 from dsm_dask.dataset.history import diff, log, show
 from dsm_dask.dataset.naming import branch, restore, tag
 from dsm_dask.dataset.version import Dataset, open_data, open_dataset
+from dsm_dask.duplicates import dedup as _dedup
 from dsm_dask.duplicates import embeddings as _embeddings
-from dsm_dask.duplicates.alike import dedup_alike
-from dsm_dask.duplicates.clusters import Rule
-from dsm_dask.duplicates.exact import dedup_exact
-from dsm_dask.duplicates.methods import PAIRWISE, method_of
-from dsm_dask.duplicates.near import dedup_near
-from dsm_dask.duplicates.presets import settings
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
-from dsm_dask.errors import UsageError
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
 from dsm_dask.monitoring import comparison as _comparison
@@ -198,43 +192,19 @@ def dedup(
     engine: Engine | None = None,
     **options: Any,
 ) -> Deduplicated:
-    """See :func:`dsm_dask.duplicates.exact.dedup_exact`; for ``method="minhash"``
-    :func:`dsm_dask.duplicates.near.dedup_near`, with the ``options`` of
-    :func:`dsm_dask.duplicates.presets.settings`; for ``"semantic"``, ``"phash"`` and ``"dhash"``
-    :func:`dsm_dask.duplicates.alike.dedup_alike`, with ``keep``, ``prefer`` and the ``options`` of
-    :func:`dsm_dask.duplicates.methods.method_of`. ``against`` is one dataset, path or Table, or
-    several. ``show`` clusters come with the texts of their rows, for
-    :meth:`~dsm_dask.duplicates.result.Deduplicated.save_html` to tell what differs."""
+    """See :func:`dsm_dask.duplicates.dedup.dedup`, which tells the ``options`` of each method.
+    ``against`` is one dataset, path or Table, or several. ``show`` clusters come with the texts of
+    their rows, for :meth:`~dsm_dask.duplicates.result.Deduplicated.save_html` to tell what differs.
+    """
     with _engine(engine) as used:
         table = open_data(data, used.map)
-        if method == "exact":
-            if against or columns or show or options:
-                raise UsageError(
-                    "method='exact' takes no against, columns, show or other options.",
-                    valid="They go with the other methods.",
-                )
-            return dedup_exact(
-                table, on, engine=used, drop=drop, out=out, scratch=scratch, message=message
-            )
-        if method not in ("minhash", *PAIRWISE):
-            known = ", ".join(("exact", "minhash", *PAIRWISE))
-            raise UsageError(f"There is no method {method!r}.", valid=f"One of {known}.")
-        names = [on] if isinstance(on, str) else list(on)
-        if len(names) != 1:
-            raise UsageError(f"method={method!r} compares one column.")
         others = list(against) if isinstance(against, (list, tuple)) else [against]
-        ends: dict[str, Any] = {
-            "against": [open_data(other, used.map) for other in others], "drop": drop,
-            "columns": columns, "out": out, "scratch": scratch, "message": message,
-        }  # fmt: skip
-        if show:
-            ends |= {"largest": show, "cut": CHARACTERS}
-        if method == "minhash":
-            near = settings(options.pop("preset", None), **options)
-            return dedup_near(table, names[0], near, engine=used, **ends)
-        rule = Rule(options.pop("keep", "first"), prefer=options.pop("prefer", None))
-        compared = method_of(method, names[0], **options)
-        return dedup_alike(table, compared, engine=used, rule=rule, **ends)
+        return _dedup.dedup(
+            table, [on] if isinstance(on, str) else list(on), method, engine=used,
+            against=[open_data(other, used.map) for other in others], columns=columns, show=show,
+            cut=CHARACTERS if show else None, options=options,
+            ends={"drop": drop, "out": out, "scratch": scratch, "message": message},
+        )  # fmt: skip
 
 
 def embed(

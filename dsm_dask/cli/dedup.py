@@ -11,23 +11,8 @@ from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DATA, DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
 from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.version import open_data
-from dsm_dask.duplicates.exact import dedup_exact
-from dsm_dask.errors import UsageError
+from dsm_dask.duplicates.dedup import METHODS, check_options, dedup
 from dsm_dask.report.differences import CHARACTERS
-
-_ENDS = {"keep", "prefer", "against", "columns", "show"}
-_MINHASH = {
-    "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise", "verify",
-    "seed", "match_empty",
-}  # fmt: skip
-METHODS = {
-    "exact": set[str](),
-    "minhash": _ENDS | _MINHASH,
-    "semantic": _ENDS | {"threshold", "embed", "dimension"},
-    "phash": _ENDS | {"distance"},
-    "dhash": _ENDS | {"distance"},
-}
-"""What each method takes besides the options of all."""
 
 
 @verb
@@ -99,22 +84,22 @@ def command(
     """
     columns = [name.strip() for one in on for name in one.split(",")]
     near = {name: value for name, value in given.items() if value not in (None, ())}
-    _check_options(method, near)
+    check_options(method, near)
     writes = drop or bool(near.get("columns"))
     if writes:
         check_tag(data, tag_name)
     table = open_data(data, out.engine.map)
-    options: dict[str, Any] = {"drop": drop, "out": out_uri, "scratch": scratch, "message": message}
-    options["dry_run"] = dry_run
-    show = near.get("show")
-    if method != "exact" and (show or html):
-        options["cut"] = CHARACTERS
-    if method == "exact":
-        made = dedup_exact(table, columns, engine=out.engine, **options)
-    elif method == "minhash":
-        made = _near(out, table, columns, near, options)
-    else:
-        made = _alike(out, table, method, columns, near, options)
+    show = near.pop("show", None)
+    against = [open_data(other, out.engine.map) for other in near.pop("against", ())]
+    made = dedup(
+        table, columns, method, engine=out.engine, against=against,
+        columns=near.pop("columns", False), show=show,
+        cut=CHARACTERS if method != "exact" and (show or html) else None, options=near,
+        ends={
+            "drop": drop, "out": out_uri, "scratch": scratch, "message": message,
+            "dry_run": dry_run,
+        },
+    )  # fmt: skip
     if writes and not dry_run:
         tag_result(data, made.version, tag_name)
     if html:
@@ -123,56 +108,3 @@ def command(
     if not writes:
         found.pop("version")  # the contract: only with --drop or --columns
     out.say(found, lambda: text.dedup(found, show))
-
-
-def _near(
-    out: Outcome, table: Any, columns: list[str], near: dict[str, Any], options: dict[str, Any]
-) -> Any:
-    from dsm_dask.duplicates.clusters import LARGEST
-    from dsm_dask.duplicates.near import dedup_near
-    from dsm_dask.duplicates.presets import settings
-
-    if len(columns) != 1:
-        raise UsageError("--method minhash compares the texts of one column.", valid="--on COL")
-    against = [open_data(other, out.engine.map) for other in near.pop("against", ())]
-    show = near.pop("show", None)
-    return dedup_near(
-        table, columns[0], engine=out.engine, against=against, largest=max(show or 0, LARGEST),
-        columns=near.pop("columns", False),
-        near=settings(near.pop("preset", None), **near), **options,
-    )  # fmt: skip
-
-
-def _alike(
-    out: Outcome,
-    table: Any,
-    method: str,
-    columns: list[str],
-    given: dict[str, Any],
-    options: dict[str, Any],
-) -> Any:
-    from dsm_dask.duplicates.alike import dedup_alike
-    from dsm_dask.duplicates.clusters import LARGEST, Rule
-    from dsm_dask.duplicates.methods import method_of
-
-    if len(columns) != 1:
-        raise UsageError(f"--method {method} compares one column.", valid="--on COL")
-    against = [open_data(other, out.engine.map) for other in given.pop("against", ())]
-    show = given.pop("show", None)
-    rule = Rule(given.pop("keep", "first"), prefer=given.pop("prefer", None))
-    written = given.pop("columns", False)
-    return dedup_alike(
-        table, method_of(method, columns[0], **given), engine=out.engine, rule=rule,
-        against=against, columns=written, largest=max(show or 0, LARGEST), **options,
-    )  # fmt: skip
-
-
-def _check_options(method: str, given: dict[str, Any]) -> None:
-    """Raise UsageError for an option that belongs to another method."""
-    for name in given:
-        if name not in METHODS[method]:
-            takers = [one for one, takes in METHODS.items() if name in takes]
-            raise UsageError(
-                f"--{name.replace('_', '-')} is not an option of --method {method}.",
-                valid=f"It goes with --method {' or '.join(takers)}.",
-            )

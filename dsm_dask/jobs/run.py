@@ -20,9 +20,7 @@ from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.verify import verify
 from dsm_dask.dataset.version import Dataset, is_dataset, open_data, open_dataset
 from dsm_dask.dataset.write import append, create
-from dsm_dask.duplicates.exact import dedup_exact
-from dsm_dask.duplicates.near import dedup_near
-from dsm_dask.duplicates.presets import settings
+from dsm_dask.duplicates.dedup import dedup
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError
 from dsm_dask.jobs import spec
@@ -190,19 +188,12 @@ class _Runner:
         return {**found.to_dict(), "against": args.against}
 
     def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
-        if args.method == "exact":
-            found = dedup_exact(
-                self.here, args.on, engine=self.engine, drop=args.drop, out=args.out,
-                message=args.message,
-            )  # fmt: skip
-        else:
-            options = args.options
-            found = dedup_near(
-                self.here, args.on[0], settings(options.pop("preset", None), **options),
-                engine=self.engine, drop=args.drop, columns=args.columns, out=args.out,
-                against=[open_data(other, self.engine.map) for other in args.against or ()],
-                message=args.message,
-            )  # fmt: skip
+        found = dedup(
+            self.here, args.on, args.method, engine=self.engine, columns=args.columns,
+            against=[open_data(other, self.engine.map) for other in args.against or ()],
+            ends={"drop": args.drop, "out": args.out, "message": args.message},
+            options=args.options,
+        )  # fmt: skip
         told = found.to_dict()
         return self._moved_to(told) if args.drop or args.columns else told
 

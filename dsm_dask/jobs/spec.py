@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dsm_dask.duplicates.dedup import METHODS
 from dsm_dask.errors import JobSpecError, NotFound
 
 
@@ -67,7 +68,7 @@ class Dedup(_Model):
     goes with ``method: minhash`` only."""
 
     on: Strings = Field(description="Columns to compare; one column of texts for minhash.")
-    method: Literal["exact", "minhash"] = "exact"
+    method: Literal["exact", "minhash", "semantic", "phash", "dhash"] = "exact"
     drop: bool = Field(False, description="Commit a version without the duplicates.")
     columns: bool = Field(False, description="Write cluster and role next to the data.")
     out: str | None = Field(None, description="Write the decisions as Parquet in this folder.")
@@ -83,15 +84,18 @@ class Dedup(_Model):
     verify: bool | None = Field(None, description="Compare candidates exactly.")
     seed: int | None = None
     match_empty: bool | None = Field(None, description="Empty and null texts are duplicates.")
+    embed: bool | None = Field(None, description="Make vectors of a text, on the way.")
+    dimension: int | None = Field(None, ge=1, description="Of the vectors that are made.")
+    distance: int | None = Field(None, ge=0, description="Bits by which images may differ.")
     keep: Literal["first", "longest"] | None = Field(None, description="The row that stays.")
     prefer: str | None = Field(None, description="Keep the row with the greatest number here.")
 
     @property
     def options(self) -> dict[str, Any]:
-        """What was given of the options of near duplicates."""
+        """What was given of the options of a method."""
         names = (
             "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise",
-            "verify", "seed", "match_empty", "keep", "prefer",
+            "verify", "seed", "match_empty", "embed", "dimension", "distance", "keep", "prefer",
         )  # fmt: skip
         given = {name: getattr(self, name) for name in names}
         return {name: value for name, value in given.items() if value is not None}
@@ -100,10 +104,12 @@ class Dedup(_Model):
     def _fits_method(self) -> Dedup:
         near = [*self.options, *(["against"] if self.against else [])]
         near += ["columns"] if self.columns else []
-        if self.method == "exact" and near:
-            raise ValueError(f"{near[0]!r} goes with method: minhash")
+        for name in near:
+            takers = [one for one, takes in METHODS.items() if name in takes]
+            if self.method not in takers:
+                raise ValueError(f"{name!r} goes with method: {', '.join(takers)}")
         if self.method != "exact" and len(self.on) != 1:
-            raise ValueError("minhash compares the texts of one column")
+            raise ValueError(f"{self.method} compares one column")
         return self
 
 

@@ -89,7 +89,7 @@ def test_a_dry_run_writes_nothing(ds):
 @pytest.mark.parametrize(
     ("args", "names"),
     [
-        (["--threshold", "0.9"], "--method"),
+        (["--threshold", "0.9"], "method exact"),
         (["--method", "minhash", "--shingle", "line:3"], "word:N"),
         (["--method", "minhash", "--preset", "datatrovee"], "datatrove"),
         (["--method", "minhash", "--normalise", "accents"], "unicode"),

@@ -1,0 +1,84 @@
+"""Deduplication by any method, from its name and options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dsm_dask.duplicates.alike import dedup_alike
+from dsm_dask.duplicates.clusters import LARGEST, Rule
+from dsm_dask.duplicates.exact import dedup_exact
+from dsm_dask.duplicates.methods import method_of
+from dsm_dask.duplicates.near import dedup_near
+from dsm_dask.duplicates.presets import settings
+from dsm_dask.duplicates.result import Deduplicated
+from dsm_dask.engine import Engine
+from dsm_dask.errors import UsageError
+from dsm_dask.table import Table
+
+_ENDS = {"keep", "prefer", "against", "columns", "show"}
+METHODS = {
+    "exact": set[str](),
+    "minhash": _ENDS | {
+        "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise", "verify",
+        "seed", "match_empty",
+    },
+    "semantic": _ENDS | {"threshold", "embed", "dimension", "batch_size"},
+    "phash": _ENDS | {"distance"},
+    "dhash": _ENDS | {"distance"},
+}  # fmt: skip
+"""What each method takes besides what all take."""
+
+
+def dedup(
+    table: Table,
+    on: Sequence[str],
+    method: str = "exact",
+    *,
+    engine: Engine,
+    against: Sequence[Table] = (),
+    columns: bool = False,
+    show: int | None = None,
+    cut: int | None = None,
+    ends: dict[str, Any],
+    options: dict[str, Any],
+) -> Deduplicated:
+    """Find the rows of ``table`` that are duplicates on the columns ``on``.
+
+    ``ends`` are what all methods take: drop, out, scratch, message, dry_run. ``options`` are those
+    of the method: of :func:`dsm_dask.duplicates.presets.settings` for ``minhash``, of
+    :func:`dsm_dask.duplicates.methods.method_of`, ``keep`` and ``prefer`` for the others. ``show``
+    clusters are described, with ``cut`` characters of the texts of all their rows.
+
+    Raises UsageError for a method that there is not, and for what does not go with it.
+    """
+    given = {"against": against, "columns": columns, "show": show}
+    check_options(method, [*options, *(name for name, value in given.items() if value)])
+    if method == "exact":
+        return dedup_exact(table, on, engine=engine, **ends)
+    if len(on) != 1:
+        raise UsageError(f"Method {method} compares one column.", valid="--on COL")
+    ends = {**ends, "against": against, "columns": columns, "largest": max(show or 0, LARGEST)}
+    if cut is not None:
+        ends["cut"] = cut
+    if method == "minhash":
+        rest = dict(options)
+        near = settings(rest.pop("preset", None), **rest)
+        return dedup_near(table, on[0], near, engine=engine, **ends)
+    rest = dict(options)
+    rule = Rule(rest.pop("keep", "first"), prefer=rest.pop("prefer", None))
+    found = method_of(method, on[0], **rest)
+    return dedup_alike(table, found, engine=engine, rule=rule, **ends)
+
+
+def check_options(method: str, names: Iterable[str]) -> None:
+    """Raise UsageError for a method that there is not, or an option that belongs to others."""
+    if method not in METHODS:
+        raise UsageError(f"There is no method {method!r}.", valid=f"One of {', '.join(METHODS)}.")
+    for name in names:
+        if name not in METHODS[method]:
+            takers = [one for one, takes in METHODS.items() if name in takes]
+            raise UsageError(
+                f"{name.replace('_', '-')} is not an option of method {method}.",
+                valid=f"It goes with {' or '.join(takers)}." if takers else None,
+            )
