@@ -163,9 +163,15 @@ def _same(left: pa.Table, right: pa.Table) -> bool:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Views as plain strings: Lance has no views."""
-    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    return table.cast(pa.schema([f.with_type(plain.get(f.type, f.type)) for f in table.schema]))
+    """As a copy has it: views as plain strings, which Lance has none of, and the indices of
+    dictionaries in 32 bits."""
+    return table.cast(pa.schema([f.with_type(_copied(f.type)) for f in table.schema]))
+
+
+def _copied(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 
 
 def _values(column: pa.ChunkedArray) -> str:
