@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from dsm_dask import codec, storage
+from dsm_dask import codec, heap, storage
 from dsm_dask.errors import (
     AccessDenied,
     DsmError,
@@ -241,6 +241,7 @@ def _kept(states: tuple[Any, ...], keep: Kept | None) -> tuple[Any, ...]:
 def _worker(options: storage.Options) -> Iterator[Callable[[], IO]]:
     with storage.using(options), storage.counting(apart=True) as moved:
         yield moved
+    heap.trim_when_grown()
 
 
 def _each(
