@@ -74,11 +74,16 @@ def command(
 ) -> None:
     """Find duplicate rows; --drop all but one of each cluster.
 
-    exact: rows that are equal on some columns. Null equals null; 1, 1.0 and '1' differ.
-    minhash: texts of which the sets of shingles have a Jaccard similarity of --threshold or more;
-    candidates are found by MinHash and compared exactly.
-    semantic: vectors of which the cosine is --threshold or more.
-    phash, dhash: images (bytes or URIs) of which the hashes differ in --distance bits or less.
+    \b
+    exact         rows that are equal on some columns;
+                  null equals null; 1, 1.0 and '1' differ
+    minhash       texts of which the sets of shingles have a Jaccard
+                  similarity of --threshold or more; candidates are
+                  found by MinHash and compared exactly
+    semantic      vectors of which the cosine is --threshold or more
+    phash, dhash  images (bytes or URIs) of which the hashes differ in
+                  --distance bits or less
+
     The same rows stay however the data is cut: the ones with the smallest row ids, unless --keep or
     --prefer says otherwise.
     """

@@ -28,7 +28,7 @@ def clusters(largest: list[dict[str, Any]]) -> str:
         shown.append(f"   {_cut(kept)}\n")
         for member in cluster.get("members", []):
             alike = member["similarity"]
-            told = "" if alike is None else f", similarity {alike:.3f}"
+            told = "" if alike is None else f", strongest pair {alike:.3f}"
             shown.append(f"   row {_row(member, 'row')}{told}: ", style="dim")
             _append_difference(shown, kept, _text_of(member))
             shown.append("\n")

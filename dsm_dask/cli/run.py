@@ -11,6 +11,7 @@ from dsm_dask.cli.outcome import Outcome, verb
 from dsm_dask.errors import UsageError
 from dsm_dask.jobs.run import plan_job, run_job
 from dsm_dask.jobs.spec import json_schema, load_job
+from dsm_dask.report.text import many
 
 
 @verb
@@ -77,7 +78,8 @@ def _told(step: dict[str, Any], stopped: bool) -> str:
         return text.written(result).split("/")[-1]
     if verb_ == "dedup":
         kept = f", version {result['version']} keeps {result['kept']:,}"
-        return f"{result['duplicates']:,} duplicates in {result['clusters']:,} clusters{kept}"
+        duplicates = many(result["duplicates"], "duplicate")
+        return f"{duplicates} in {many(result['clusters'], 'cluster')}{kept}"
     if verb_ == "profile":
         return f"{result['rows']:,} rows, {len(result['columns'])} columns"
     if verb_ == "check":

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from dsm_dask.report.text import many
 from dsm_dask.stats.class_balance import MOST
 
 CLOSE = 0.7
@@ -188,17 +189,19 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
     differs."""
     share = found["duplicates"] / found["rows"] if found["rows"] else 0
     lines = [
-        f"{found['rows']:,} rows: {found['duplicates']:,} duplicates ({share:.1%}) "
-        f"in {found['clusters']:,} clusters; {found['kept']:,} to keep"
+        f"{many(found['rows'], 'row')}: {many(found['duplicates'], 'duplicate')} ({share:.1%}) "
+        f"in {many(found['clusters'], 'cluster')}; {found['kept']:,} to keep"
     ]
     if found.get("precision") is not None:
+        recalled = " by an earlier run" * (not found["index"]["compared"])
         lines.append(
-            f"{found['checked']:,} candidate pairs compared, {found['accepted']:,} of them "
-            f"duplicates (precision {found['precision']:.3f} before verification)"
+            f"{many(found['checked'], 'candidate pair')} compared{recalled}, "
+            f"{found['accepted']:,} of them duplicates "
+            f"(precision {found['precision']:.3f} before verification)"
         )
     lines += [
-        f"{one['against']}: {one['rows']:,} rows have a duplicate there "
-        f"({one['other_rows']:,} rows of it, {one['clusters']:,} clusters)"
+        f"{one['against']}: {many(one['rows'], 'row')} with a duplicate there "
+        f"({many(one['other_rows'], 'row')} of it, {many(one['clusters'], 'cluster')})"
         for one in found.get("against", [])
     ]
     lines += found.get("notes", [])

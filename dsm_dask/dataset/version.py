@@ -330,9 +330,10 @@ def newest(uri: str, branch: str | None) -> Dataset:
 
 
 def open_for_writing(data: str | Dataset) -> Dataset:
-    """The newest version of the branch that ``data`` names.
+    """The newest version of the branch that a URI names; a Dataset is taken as it is, because a job
+    goes on from a version of its own (see :func:`refuse_overtaken`).
 
-    Raises UsageError for an older version: a commit always goes on top of the newest.
+    Raises UsageError for the URI of an older version: a commit always goes on top of the newest.
     """
     if isinstance(data, Dataset):
         return data
@@ -340,14 +341,26 @@ def open_for_writing(data: str | Dataset) -> Dataset:
     base = open_dataset(ref)
     if ref.name in (None, "main", base.branch):
         return base  # the newest one; whoever commits meanwhile is met at the commit
-    head = newest(base.uri, base.branch)
-    if head.version != base.version:
-        raise UsageError(
-            f"{base.name} is not the newest version; version {head.version} is.",
-            where=base.name,
-            valid="Write to the newest one, or start a branch there with `dsm branch`.",
-        )
+    refuse_overtaken(base)
     return base
+
+
+def refuse_overtaken(base: Dataset, *, appends: bool = False) -> None:
+    """Raise UsageError when there is a newer version of the branch, on which a commit to ``base``
+    would have to go; with ``appends``, one that is more than added rows."""
+    head = newest(base.uri, base.branch)
+    if head.version == base.version:
+        return
+    if appends:
+        known = {entry["version"] for entry in head.lance.versions()}
+        since = range(base.version + 1, head.version + 1)
+        if all(v in known and properties(head.lance, v).get("dsm.job") == "append" for v in since):
+            return
+    raise UsageError(
+        f"{base.name} is not the newest version; version {head.version} is.",
+        where=base.name,
+        valid="Write to the newest one, or start a branch there with `dsm branch`.",
+    )
 
 
 def changes_of(props: dict[str, str]) -> dict[str, int]:

@@ -7,7 +7,6 @@ of each that stays (:mod:`dsm_dask.duplicates.clusters`), decisions, a commit.
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -15,17 +14,14 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.arrays import plain_type
-from dsm_dask.dataset.version import Dataset, open_for_writing
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
-from dsm_dask.duplicates.conclude import COLUMNS, done_before, drop_listed, write_columns
-from dsm_dask.duplicates.decisions import ChooseListed
-from dsm_dask.duplicates.edges import MOST_TABLES, EdgeFile
+from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
+from dsm_dask.duplicates.edges import EdgeFile
 from dsm_dask.duplicates.examples import CUT
 from dsm_dask.duplicates.largest import described
-from dsm_dask.duplicates.places import check_places, decisions_folder, places
+from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
-from dsm_dask.errors import SchemaError, UsageError
 from dsm_dask.table import Table
 
 SHOWN_COLUMNS = 3
@@ -92,31 +88,15 @@ def dedup_alike(
     """
     rule = dataclasses.replace(rule or Rule(), column=method.on)
     tables = (table, *against)
-    _check(tables, method, rule, drop, columns, out)
-    if (drop or columns) and isinstance(table, Dataset):
-        table = open_for_writing(table)
-    spec = _spec(method, rule, against)
-    if drop and isinstance(table, Dataset):
-        done = done_before(table, spec, (method.on,), method.name, engine)
-        if done is not None:
-            return done
-    run = uuid.uuid4().hex
-    with places(table, out, scratch, engine, run, dry_run) as place:
-        decisions = None if dry_run else decisions_folder(out, drop or columns, place.run)
-        job = _Run((table, *against), method, rule, place.work, run, engine)
-        found, clusters = job.found(decisions, largest, cut)
-        found = dataclasses.replace(found, out=decisions if out is not None else None)
-        if not isinstance(table, Dataset):
-            return found
-        version = table.version if drop or columns else None
-        found = dataclasses.replace(found, dataset=table.uri, version=version)
-        if decisions is not None and drop and found.duplicates:
-            chosen = ChooseListed(decisions, run)
-            return drop_listed(table, found, chosen, clusters.records, spec, message, engine)
-        if decisions is not None and columns and found.rows:
-            spec = {**spec, "columns": True}
-            return write_columns(table, found, decisions, run, spec, message, engine)
-        return found
+    ends = Ends(drop, columns, out, scratch, message, dry_run)
+    method.check(tables)
+    check_ends(tables, rule, ends)
+
+    def search(place: Places, run: str, decisions: str | None) -> tuple[Deduplicated, Clusters]:
+        job = _Run(tables, method, rule, place.work, run, engine)
+        return job.found(decisions, largest, cut)
+
+    return carry_out(tables, _spec(method, rule, against), search, ends, engine)
 
 
 def _spec(method: Method, rule: Rule, against: Sequence[Table]) -> dict[str, Any]:
@@ -124,27 +104,6 @@ def _spec(method: Method, rule: Rule, against: Sequence[Table]) -> dict[str, Any
         "on": [method.on], "method": method.name, **method.to_dict(), "keep": rule.keep,
         "prefer": rule.prefer, "against": [name_of(other) for other in against],
     }  # fmt: skip
-
-
-def _check(
-    tables: Sequence[Table], method: Method, rule: Rule, drop: bool, columns: bool, out: str | None
-) -> None:
-    method.check(tables)
-    rule.check(tables[0])
-    if len(tables) - 1 > MOST_TABLES:
-        raise UsageError(
-            f"{len(tables) - 1} tables to hold against are too many.", valid="Up to 255."
-        )
-    if drop and columns:
-        raise UsageError("Rows that are dropped have no columns.", valid="--drop or --columns.")
-    check_places(tables[0], writes=drop or columns, out=out)
-    for name in COLUMNS.names if columns else ():
-        if name in tables[0].schema.names:
-            raise SchemaError(
-                f"{tables[0].uri} has a column {name!r} already.",
-                where=tables[0].uri,
-                valid="Start from a version before that, or use --out.",
-            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
-from dsm_dask.duplicates.band_index import BandFile
+from dsm_dask.duplicates.band_files import BandFile
+from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
 from dsm_dask.duplicates.shares import side_by_side
 from dsm_dask.engine import Engine
@@ -31,22 +32,37 @@ class Candidates:
 
     edges: tuple[EdgeFile, ...]
     copies: tuple[EdgeFile, ...]
+    damaged: tuple[str, ...] = ()
+    """Band files that could not be used: when there are any, the edges are not all."""
 
 
 def candidates(
-    files: Sequence[Sequence[BandFile]], folder: str, *, engine: Engine, keys: int = RANGE
+    files: Sequence[Sequence[BandFile]],
+    folder: str,
+    *,
+    engine: Engine,
+    keys: int = RANGE,
+    measured: bool = True,
 ) -> Candidates:
-    """Find the candidates among the rows of several tables, given the band files of each."""
+    """Find the candidates among the rows of several tables, given the band files of each.
+
+    Without ``measured`` the similarity of copies is NaN: no pair has one when candidates are not
+    compared, and which copies share a partition is a matter of the cut.
+    """
     listed = storage.join(folder, "bands.dsm")
     rows = [(table, dataclasses.astuple(file)) for table, some in enumerate(files) for file in some]
     storage.write(listed, codec.encode(rows), durable=False)
     total = sum(file.keys for some in files for file in some)
     ranges = max(4, -(-total // keys))
-    work = [_Range(listed, number, ranges, folder) for number in range(ranges)]
+    work = [
+        _Range(listed, number, ranges, folder, 1.0 if measured else np.nan)
+        for number in range(ranges)
+    ]
     found = engine.map(_Range.run, work, label="Grouping")
     return Candidates(
-        tuple(pair[0] for pair in found if pair[0].edges),
-        tuple(pair[1] for pair in found if pair[1].edges),
+        tuple(edges for edges, _, _ in found if edges.edges),
+        tuple(copies for _, copies, _ in found if copies.edges),
+        tuple(sorted({uri for _, _, damaged in found for uri in damaged})),
     )
 
 
@@ -60,12 +76,19 @@ class _Range:
     number: int
     ranges: int
     folder: str
+    copies: float
+    """The similarity of copies."""
 
-    def run(self) -> tuple[EdgeFile, EdgeFile]:
+    def run(self) -> tuple[EdgeFile, EdgeFile, tuple[str, ...]]:
         files = _listed(self.listed)
         low = (self.number << 64) // self.ranges
         high = ((self.number + 1) << 64) // self.ranges - 1
-        parts = side_by_side(lambda one: _range_of(*one, low, high), files)
+        damaged: list[str] = []
+        read = side_by_side(
+            lambda one: read_or_name(lambda: _range_of(*one, low, high), damaged), files
+        )
+        parts = [part for part in read if part is not None]
+        del read
         keys = np.concatenate([np.empty(0, np.uint64), *(part[0] for part in parts)])
         nodes = np.concatenate([np.empty(0, np.uint64), *(part[1] for part in parts)])
         del parts
@@ -74,14 +97,19 @@ class _Range:
             storage.join(self.folder, f"candidates-{self.number:05d}"),
             edges_of(left, right, np.nan),
         )
-        return edges, self._copies(files[self.number :: self.ranges])
+        copies = self._copies(files[self.number :: self.ranges], damaged)
+        return edges, copies, tuple(damaged)
 
-    def _copies(self, files: Sequence[tuple[int, BandFile]]) -> EdgeFile:
+    def _copies(self, files: Sequence[tuple[int, BandFile]], damaged: list[str]) -> EdgeFile:
         with_any = [(table, file) for table, file in files if file.copies]
-        pairs = side_by_side(lambda one: nodes_of(one[1].read_copies(), one[0]), with_any)
+        read = side_by_side(
+            lambda one: read_or_name(lambda: nodes_of(one[1].read_copies(), one[0]), damaged),
+            with_any,
+        )
+        pairs = [some for some in read if some is not None]
         every = np.concatenate([np.empty((0, 2), np.uint64), *pairs])
         uri = storage.join(self.folder, f"copies-{self.number:05d}")
-        return write_edges(uri, edges_of(every[:, 0], every[:, 1], 1.0))
+        return write_edges(uri, edges_of(every[:, 0], every[:, 1], self.copies))
 
 
 def _range_of(table: int, file: BandFile, low: int, high: int) -> tuple[U64, U64]:

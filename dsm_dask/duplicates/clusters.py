@@ -116,8 +116,11 @@ def _as_float(values: pa.Array) -> pa.Array:
 def _lengths(values: pa.Array) -> pa.Array:
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return pc.utf8_length(values)
-    if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+    types = pa.types
+    if types.is_binary(values.type) or types.is_large_binary(values.type):
         return pc.binary_length(values)
+    if types.is_fixed_size_binary(values.type):
+        return pc.binary_length(values.cast(pa.large_binary()))
     return pc.list_value_length(values)
 
 
@@ -128,7 +131,8 @@ class Group:
     size: int
     survivor: int
     members: tuple[tuple[int, float | None], ...]
-    """(node, similarity of its strongest pair): the first few, the survivor not among them."""
+    """(node, similarity of the strongest of the pairs that connect it to the cluster): the first
+    few, the survivor not among them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Clusters:
     sizes: tuple[tuple[int, int, int], ...] = ()
     """Histogram of the rows in a cluster: (least, most, clusters)."""
     similarities: tuple[tuple[float, float, int], ...] = ()
-    """Histogram of the similarity of pairs: (from, to, pairs)."""
+    """Histogram of the similarity of the pairs that connect the clusters: (from, to, pairs)."""
     against: tuple[Overlap, ...] = ()
     largest: tuple[Group, ...] = ()
     records: tuple[ObjectRecord, ...] = ()
@@ -272,19 +276,21 @@ class _Decide:
         losing = own.copy()
         losing[heads] = False
         sizes = np.bincount(cluster)
-        measured = edges["similarity"][~np.isnan(edges["similarity"])]
+        counted = ~np.isnan(edges["similarity"])
+        if not live.all():
+            counted &= np.isin(edges["left"], node[live])
         return _Decided(
             clusters=int(counts.sum()),
             duplicates=int(losing.sum()),
             sizes=_size_histogram(sizes[counts]),
-            similarities=np.histogram(measured, SIMILARITY_BINS, (0.0, 1.0))[0],
+            similarities=np.histogram(edges["similarity"][counted], SIMILARITY_BINS, (0.0, 1.0))[0],
             against=self._overlaps(cluster, tables, own, live),
             largest=_largest(members, heads, np.where(counts, sizes, 0), self.largest),
             record=self._write(members, heads[cluster], own, losing),
         )
 
     def _ranks_of(self, node: U64) -> npt.NDArray[np.float64]:
-        ranks = np.zeros(len(node))
+        ranks = np.full(len(node), -np.inf)  # of a row that could not be read, too
         if self.ranks:
             told = read_shares(self.ranks, self.number, self.pieces, _RANKED)
             order = np.argsort(node)

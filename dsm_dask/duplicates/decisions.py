@@ -33,9 +33,9 @@ SCHEMA = pa.schema(
     ]
 )
 """``cluster`` is the row id of the row that is kept; ``role`` is ``duplicate``, or ``kept`` (exact
-does not list those rows); ``similarity`` is that of the strongest pair that the row is in, null
-when it was not measured; ``against`` names the other table that the kept row is in, null when it is
-a row of the data."""
+does not list those rows); ``similarity`` is that of the strongest of the pairs that connect the row
+to its cluster, null when it was not measured; ``against`` names the other table that the kept row
+is in, null when it is a row of the data."""
 
 GROUP = 1 << 16
 """Rows in a row group, at most."""

@@ -13,9 +13,10 @@ from dsm_dask.duplicates.near import dedup_near
 from dsm_dask.duplicates.presets import settings
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
-from dsm_dask.errors import UsageError
+from dsm_dask.errors import UsageError, nearest
 from dsm_dask.table import Table
 
+_ALL = {"drop", "out", "scratch", "message"}
 _ENDS = {"keep", "prefer", "against", "columns", "show"}
 METHODS = {
     "exact": set[str](),
@@ -80,5 +81,6 @@ def check_options(method: str, names: Iterable[str]) -> None:
             takers = [one for one, takes in METHODS.items() if name in takes]
             raise UsageError(
                 f"{name.replace('_', '-')} is not an option of method {method}.",
-                valid=f"It goes with {' or '.join(takers)}." if takers else None,
-            )
+                valid=f"It goes with {' or '.join(takers)}." if takers
+                else nearest(name, METHODS[method] | _ALL),
+            )  # fmt: skip

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from dsm_dask import codec, storage
 from dsm_dask.dataset.commit import ObjectRecord, checksum_of
-from dsm_dask.dataset.version import Dataset, open_for_writing
-from dsm_dask.duplicates.conclude import done_before, drop_listed
+from dsm_dask.dataset.version import Dataset, refuse_overtaken
+from dsm_dask.duplicates.conclude import done_before, drop_listed, write_no_decisions
+from dsm_dask.duplicates.damage import TRIES, gave_up, read_or_name
 from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter
 from dsm_dask.duplicates.examples import Cluster, with_examples
 from dsm_dask.duplicates.keys import (
@@ -33,7 +34,7 @@ from dsm_dask.duplicates.keys import (
     order_of,
     total,
 )
-from dsm_dask.duplicates.places import check_places, decisions_folder, places
+from dsm_dask.duplicates.places import Places, check_places, decisions_folder, places
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.duplicates.shares import side_by_side
 from dsm_dask.engine import Engine
@@ -64,21 +65,17 @@ def dedup_exact(
     """
     columns = (on,) if isinstance(on, str) else tuple(on)
     _check(table, columns, drop, out)
-    done = None
     if drop and isinstance(table, Dataset):
-        table = open_for_writing(table)
         done = done_before(table, _spec(columns), columns, "exact", engine)
-    if done is not None:
-        return done
+        if done is not None:
+            return done
+        refuse_overtaken(table, appends=True)
     run = uuid.uuid4().hex
     with places(table, out, scratch, engine, run, dry_run) as place:
-        files = engine.map_partitions(
-            WriteKeys(columns, storage.join(place.kept, "keys")),
-            table.partitions(),
-            label="Hashing",
-        )
         decisions = None if dry_run else decisions_folder(out, drop, place.run)
-        groups = _group(files, place.work, decisions, run, engine)
+        files, groups = _grouped(table, columns, place, decisions, run, engine)
+        if out is not None and decisions is not None and not any(g.decided for g in groups):
+            write_no_decisions(decisions, run, "exact", ())
         found = Deduplicated(
             rows=total(files),
             clusters=sum(group.clusters for group in groups),
@@ -122,6 +119,27 @@ class _Group:
     """(size, survivor's row id)."""
     decided: ObjectRecord | None = None
     """The file of decisions, as it was written."""
+    damaged: tuple[str, ...] = ()
+    """Key files that could not be used: when there are any, the rest is nothing."""
+
+
+def _grouped(
+    table: Table, columns: tuple[str, ...], place: Places, decisions: str | None, run: str,
+    engine: Engine,
+) -> tuple[list[KeyFile], list[_Group]]:  # fmt: skip
+    """The key files, and the groups. A file that is damaged, or that someone removed meanwhile, is
+    made again; groups that had been decided are decided alike."""
+    known = storage.join(table.uri, "_dsm", "keys") if isinstance(table, Dataset) else None
+    damaged: frozenset[str] = frozenset()
+    for _ in range(TRIES):
+        worker = WriteKeys(columns, storage.join(place.kept, "keys"), known, damaged)
+        files = engine.map_partitions(worker, table.partitions(), label="Hashing")
+        groups = _group(files, place.work, decisions, run, engine)
+        wrong = sorted({uri for group in groups for uri in group.damaged})
+        if not wrong:
+            return files, groups
+        damaged |= frozenset(wrong)
+    raise gave_up(wrong)
 
 
 def _group(
@@ -146,9 +164,22 @@ class _Bucket:
     run_id: str
 
     def run(self) -> _Group:
+        damaged: list[str] = []
+        found = read_or_name(self._run, damaged)
+        return _Group(0, 0, (), damaged=tuple(damaged)) if found is None else found
+
+    def _run(self) -> _Group:
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
-        parts = side_by_side(lambda file: file.read(self.number, self.bits, rest=False), files)
-        records = np.concatenate([np.empty(0, FIRST), *parts])
+        damaged: list[str] = []
+        read = side_by_side(
+            lambda file: read_or_name(
+                lambda: file.read(self.number, self.bits, rest=False), damaged
+            ),
+            files,
+        )
+        if damaged:
+            return _Group(0, 0, (), damaged=tuple(damaged))
+        records = np.concatenate([np.empty(0, FIRST), *(part for part in read if part is not None)])
         if not len(records):
             return _Group(0, 0, ())
         records = records[order_of(records["high"].copy(), records["low"].copy())]

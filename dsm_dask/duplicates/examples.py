@@ -22,7 +22,7 @@ class Member:
 
     row: int
     similarity: float | None = None
-    """Of the strongest pair that the row is in."""
+    """Of the strongest of the pairs that connect the row to its cluster."""
     table: str | None = None
     """The other table that the row is in; None for a row of the data."""
     values: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -28,12 +28,15 @@ from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.perceptual_hash import (
     Method,
     Undecodable,
+    cause,
     load_pillow,
     perceptual_hash,
+    shortened,
 )
 from dsm_dask.duplicates.shares import read_shares, side_by_side, write_shares
 from dsm_dask.engine import Engine
-from dsm_dask.errors import NotFound, SchemaError, UsageError
+from dsm_dask.errors import AccessDenied, DsmError, SchemaError, StoreUnreachable, UsageError
+from dsm_dask.report.text import many
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
 
 U64 = npt.NDArray[np.uint64]
@@ -47,7 +50,7 @@ AT_ONCE = 64
 """Images read side by side."""
 TASK_ROWS = 1 << 20
 NAMED = 5
-"""Undecodable images named in a result."""
+"""Unreadable images named in a result."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +59,9 @@ class NotSeen:
 
     null: int = 0
     undecodable: int = 0
-    """Damaged, of a format that Pillow does not know, too large, or not where the URI says."""
+    """Damaged, of a format that Pillow does not know, too large, or not to be had from the URI."""
+    unreached: int = 0
+    """... of which this many because the store did not answer or refused."""
     examples: tuple[str, ...] = ()
     """The first few of the undecodable: row id, partition, cause."""
 
@@ -64,6 +69,7 @@ class NotSeen:
         return NotSeen(
             self.null + other.null,
             self.undecodable + other.undecodable,
+            self.unreached + other.unreached,
             (self.examples + other.examples)[:NAMED],
         )
 
@@ -105,7 +111,7 @@ class Images:
         not_seen, notes = found.not_seen, []
         if not_seen.undecodable:
             notes.append(
-                f"{not_seen.undecodable:,} images cannot be read and are duplicates of nothing: "
+                f"{many(not_seen.undecodable, 'image')} cannot be read (duplicates of nothing): "
                 f"{'; '.join(not_seen.examples)}."
             )
         return Pairs(found.edges, found.rows, not_seen.to_dict(), tuple(notes))
@@ -126,13 +132,21 @@ def image_pairs(
     tables: Sequence[Table], images: Images, folder: str, *, engine: Engine
 ) -> ImagePairs:
     """Pairs of rows of ``tables`` of which the images look alike: a forest of them, written below
-    ``folder``. Table 0 is the data."""
+    ``folder``. Table 0 is the data.
+
+    An image that cannot be read or decoded is counted with its cause, and takes part in no pair.
+    Raises StoreUnreachable when no store answers for any image, or for any of the first
+    :data:`AT_ONCE` of a partition.
+    """
     bits = prefix_bits(sum(table.rows for table in tables))
     written: list[_Written] = []
     for number, table in enumerate(tables):
         writer = _WriteHashes(images.on, images.name, bits, folder, number)
         written += engine.map_partitions(writer, table.partitions(), label="Hashing images")
+    not_seen = sum((one.not_seen for one in written), NotSeen())
     uris = tuple(one.uri for one in written if one.uri is not None)
+    if not uris and 0 < not_seen.unreached == not_seen.undecodable:
+        raise _unreachable(not_seen.examples[0])
     edges = [one.edges for one in written if one.edges is not None]
     if uris:
         listed = storage.join(folder, "hashes.dsm")
@@ -145,7 +159,7 @@ def image_pairs(
         found = engine.map(_Compare.run, work, label="Comparing hashes")
         edges += [file for file in found if file is not None]
     rows = sum(one.rows for one in written if one.table == 0)
-    return ImagePairs(tuple(edges), rows, sum((one.not_seen for one in written), NotSeen()))
+    return ImagePairs(tuple(edges), rows, not_seen)
 
 
 def _check(table: Table, column: str) -> None:
@@ -229,18 +243,32 @@ class _WriteHashes:
 
     def _of(self, batch: pa.RecordBatch, label: str) -> tuple[Hashes, NotSeen]:
         ids = batch.column(ROW_ID).to_numpy()
-        hashes, rows, causes = [], [], []
+        hashes, rows, causes, unreached = [], [], [], 0
         for row, found in _hashes(plain(batch.column(self.column)), self.method):
             if isinstance(found, Undecodable):
+                unreached += isinstance(found, _Unreached)
                 causes.append(f"row {ids[row]} of {label}: {found}")
             else:
                 hashes.append(found)
                 rows.append(row)
+            if not hashes and unreached == len(causes) == AT_ONCE:
+                raise _unreachable(causes[0])
         records = np.empty(len(rows), HASH)
         records["hash"] = np.array(hashes, np.uint64)
         records["node"] = nodes_of(ids[np.array(rows, np.int64)], self.table)
         nulls = batch.column(self.column).null_count
-        return records, NotSeen(nulls, len(causes), tuple(causes[:NAMED]))
+        return records, NotSeen(nulls, len(causes), unreached, tuple(causes[:NAMED]))
+
+
+class _Unreached(Undecodable):
+    """The store did not answer, or refused."""
+
+
+def _unreachable(example: str) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"No image can be read. The first: {example}.",
+        valid="Check the URIs, AWS_ENDPOINT_URL and the network, then run the same command again.",
+    )
 
 
 def _hashes(column: pa.Array, method: Method) -> Iterator[tuple[int, int | Undecodable]]:
@@ -249,10 +277,7 @@ def _hashes(column: pa.Array, method: Method) -> Iterator[tuple[int, int | Undec
     def hashed(row: int) -> int | Undecodable:
         value = column[row].as_py()
         try:
-            data = storage.read(value) if isinstance(value, str) else value
-            return perceptual_hash(data, method)
-        except NotFound as error:
-            return Undecodable(error.what)
+            return perceptual_hash(_fetched(value) if isinstance(value, str) else value, method)
         except Undecodable as error:
             return error
 
@@ -260,6 +285,19 @@ def _hashes(column: pa.Array, method: Method) -> Iterator[tuple[int, int | Undec
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
         yield from zip(some, side_by_side(hashed, some), strict=True)
+
+
+def _fetched(uri: str) -> bytes:
+    try:
+        return storage.read(uri)
+    except (AccessDenied, StoreUnreachable) as error:
+        inner = cause(error.__cause__) if isinstance(error.__cause__, Exception) else error.what
+        told = f"the store of {uri} did not answer, or refused: {inner}"
+        raise _Unreached(shortened(told)) from None
+    except DsmError as error:
+        raise Undecodable(shortened(error.what)) from None
+    except Exception as error:  # a URI that is none leads to whatever its file system raises
+        raise Undecodable(shortened(f"{cause(error)}: {uri}")) from error
 
 
 def _collapsed(records: Hashes) -> tuple[Hashes, npt.NDArray[np.void]]:

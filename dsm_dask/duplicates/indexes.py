@@ -7,6 +7,7 @@ files, one a partition. Losing any of it loses only time.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,10 +16,10 @@ from typing import Any
 
 from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
-from dsm_dask.duplicates import band_index
+from dsm_dask.duplicates import band_files, settled
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.engine import Engine
-from dsm_dask.errors import NotFound, nearest
+from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, nearest
 
 DESCRIPTION = "index.json"
 
@@ -53,10 +54,11 @@ def index_name(minhash: MinHash, on: str) -> str:
 
 
 def describe(folder: str, about: dict[str, Any]) -> None:
-    """Say what an index holds, unless that is said already."""
+    """Say what an index holds, unless that is said already, or one may only read there."""
     uri = storage.join(folder, DESCRIPTION)
     if not storage.exists(uri):
-        storage.create(uri, json.dumps(about, sort_keys=True).encode())
+        with contextlib.suppress(AccessDenied, CannotWrite):
+            storage.create(uri, json.dumps(about, sort_keys=True).encode())
 
 
 def indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
@@ -82,14 +84,15 @@ def _index(root: str, name: str, items: Sequence[storage.ObjectInfo]) -> Index:
     about = {}
     if len(files) < len(items):
         about = json.loads(storage.read(storage.join(root, name, DESCRIPTION)))
-    bands = sum(item.uri.endswith(band_index.SUFFIX) for item in files)
+    bands = sum(item.uri.endswith(band_files.SUFFIX) for item in files)
     return Index(name, bands or len(files), sum(item.size for item in files), about)
 
 
 def verify_indexes(
     dataset: Dataset, names: Sequence[str] = (), *, engine: Engine
 ) -> list[IndexCheck]:
-    """Read every file of some indexes (all when none is named) and compare its checksum.
+    """Read every file of some indexes (all when none is named), verified groups included, and
+    compare its checksums.
 
     Raises NotFound for a name that there is not.
     """
@@ -97,10 +100,14 @@ def verify_indexes(
     for index in indexes(dataset, names):
         folder = storage.join(_root(dataset), index.name)
         uris = [item.uri for item in storage.listing(folder)]
-        files = [uri for uri in uris if uri.endswith(band_index.SUFFIX)]
-        whole = engine.map(band_index.is_whole, files, label="Verifying")
+        files = [uri for uri in uris if uri.endswith(band_files.SUFFIX)]
+        whole = engine.map(band_files.is_whole, files, label="Verifying")
         damaged = [uri for uri, fine in zip(files, whole, strict=True) if not fine]
-        found.append(IndexCheck(index.name, len(files), tuple(damaged)))
+        listings = [uri for uri in uris if storage.name(uri) == settled.LISTING]
+        groups = engine.map(settled.check_listed, listings, label="Verifying")
+        checked = len(files) + sum(len(one.checked) for one in groups)
+        damaged += [uri for one in groups for uri in one.damaged]
+        found.append(IndexCheck(index.name, checked, tuple(damaged)))
     return found
 
 

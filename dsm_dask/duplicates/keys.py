@@ -6,27 +6,36 @@ apart: one record a distinct hash takes part in the global grouping, so a value 
 share costs one record a partition. The object is named by what it was computed from: it is also the
 cache of the next run.
 
-Layout, little-endian: magic, ``firsts``, ``rest``, ``bits`` (u64 each); two prefix indexes of
-``2^bits + 1`` u64; then the first rows (hash high, hash low, row id, count: 32 bytes each) and the
-other rows (hash high, hash low, row id: 24 bytes each), both sorted by hash and row id.
+Layout, little-endian: magic, XXH3-64 of the next three, ``firsts``, ``rest``, ``bits`` (u64 each);
+two prefix indexes of ``2^bits + 1`` entries (where the rows of a prefix begin, XXH3-64 of where
+they begin and end and of the rows: u64 each); then the first rows (hash high, hash low, row id,
+count: 32 bytes each) and the other rows (hash high, hash low, row id: 24 bytes each), both sorted
+by hash and row id. Whatever is read is checked against its sum first:
+:class:`~dsm_dask.duplicates.damage.DamagedFile` is raised when it is not what was written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from dsm_dask import storage
+from dsm_dask.duplicates.damage import DamagedFile, check, reading
+from dsm_dask.errors import NotFound
 from dsm_dask.hashing import hash_rows
 from dsm_dask.table import ROW_ID, Partition
 
-MAGIC = int.from_bytes(b"dsmkeys2", "little")
-HEADER = 4 * 8
+MAGIC = int.from_bytes(b"dsmkeys3", "little")
+HEADER = 5 * 8
+ENTRY = np.dtype([("start", "<u8"), ("sum", "<u8")])
 FIRST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8"), ("count", "<u8")])
 REST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 MOST_BITS = 12
@@ -46,7 +55,7 @@ class KeyFile:
 
     @property
     def size(self) -> int:
-        index = 2 * 8 * (2**self.bits + 1)
+        index = 2 * ENTRY.itemsize * (2**self.bits + 1)
         return int(HEADER + index + self.firsts * FIRST.itemsize + self.rest * REST.itemsize)
 
     def read(self, bucket: int, bucket_bits: int, *, rest: bool) -> npt.NDArray[Any]:
@@ -55,16 +64,20 @@ class KeyFile:
         if not count:
             return np.empty(0, kind)
         entries = 2**self.bits + 1
-        index_at = HEADER + (entries * 8 if rest else 0)
+        index_at = HEADER + (entries * ENTRY.itemsize if rest else 0)
         low, high = self._prefixes(bucket, bucket_bits)
-        (raw,) = storage.read_ranges(self.uri, [(index_at + low * 8, index_at + (high + 1) * 8)])
-        index = np.frombuffer(raw, "<u8")
-        start, stop = int(index[0]), int(index[-1])
-        if start == stop:
-            return np.empty(0, kind)
-        base = HEADER + 2 * entries * 8 + (self.firsts * FIRST.itemsize if rest else 0)
-        begin, end = base + start * kind.itemsize, base + stop * kind.itemsize
-        (data,) = storage.read_ranges(self.uri, [(begin, end)])
+        begin, end = (index_at + place * ENTRY.itemsize for place in (low, high + 1))
+        base = HEADER + 2 * entries * ENTRY.itemsize + (self.firsts * FIRST.itemsize if rest else 0)
+        with reading(self.uri):
+            (raw,) = storage.read_ranges(self.uri, [(begin, end)])
+            index = np.frombuffer(raw, ENTRY)
+            starts = index["start"]
+            check(starts[-1] <= count and not (starts[1:] < starts[:-1]).any(), self.uri)
+            begin, end = (base + int(starts[place]) * kind.itemsize for place in (0, -1))
+            data: Any = b""
+            if begin < end:
+                (data,) = storage.read_ranges(self.uri, [(begin, end)])
+        check(_sums(starts, data, kind.itemsize) == index["sum"][:-1].tolist(), self.uri)
         records = np.frombuffer(data, kind)
         if bucket_bits > self.bits:
             records = records[_prefix(records["high"], bucket_bits) == bucket]
@@ -83,17 +96,35 @@ def _prefix(high: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]:
     return high >> np.uint64(64 - bits)
 
 
+def _sums(starts: U64, data: Any, size: int) -> list[int]:
+    """A sum for each prefix: of where its records (of ``size`` bytes) begin and end, and of the
+    records, which are in ``data`` from the first one on."""
+    ends, first = starts.tolist(), int(starts[0])
+    view, found = memoryview(data), []
+    for start, stop in itertools.pairwise(ends):
+        part = xxhash.xxh3_64(start.to_bytes(8, "little") + stop.to_bytes(8, "little"))
+        part.update(view[(start - first) * size : (stop - first) * size])
+        found.append(part.intdigest())
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class WriteKeys:
-    """Hash the rows of a partition and store them sorted, unless they are stored already."""
+    """Hash the rows of a partition and store them sorted, unless they are stored already, in
+    ``folder`` or in the folder ``known``. Files that are ``damaged`` are not used but replaced."""
 
     columns: tuple[str, ...]
     folder: str
+    known: str | None = None
+    damaged: frozenset[str] = frozenset()
 
     def __call__(self, partition: Partition) -> KeyFile:
-        uri = storage.join(self.folder, self.name(partition))
-        known = self._known(uri)
-        return known if known is not None else self._write(uri, partition)
+        name = self.name(partition)
+        for folder in dict.fromkeys((self.known or self.folder, self.folder)):
+            known = self._known(storage.join(folder, name))
+            if known is not None and known.uri not in self.damaged:
+                return known
+        return self._write(storage.join(self.folder, name), partition)
 
     def name(self, partition: Partition) -> str:
         values = partition.values_fingerprint([*self.columns, ROW_ID])
@@ -101,12 +132,17 @@ class WriteKeys:
         return hashlib.blake2b(text, digest_size=16).hexdigest() + ".keys"
 
     def _known(self, uri: str) -> KeyFile | None:
-        if not storage.exists(uri) or storage.info(uri).size < HEADER:
-            return None
-        (raw,) = storage.read_ranges(uri, [(0, HEADER)])
-        magic, firsts, rest, bits = (int(value) for value in np.frombuffer(raw, "<u8"))
-        found = KeyFile(uri, firsts, rest, bits)
-        return found if magic == MAGIC and storage.info(uri).size == found.size else None
+        with contextlib.suppress(NotFound, DamagedFile):
+            size = storage.info(uri).size
+            if size < HEADER:
+                return None
+            with reading(uri):
+                (raw,) = storage.read_ranges(uri, [(0, HEADER)])
+            magic, whole, firsts, rest, bits = np.frombuffer(raw, "<u8").tolist()
+            if magic == MAGIC and whole == xxhash.xxh3_64_intdigest(raw[16:]):
+                found = KeyFile(uri, firsts, rest, bits)
+                return found if size == found.size else None
+        return None
 
     def _write(self, uri: str, partition: Partition) -> KeyFile:
         hashes, rows = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)]
@@ -115,12 +151,21 @@ class WriteKeys:
             rows.append(batch.column(ROW_ID).to_numpy())
         firsts, rest = _split(np.concatenate(hashes), np.concatenate(rows))
         bits = min(MOST_BITS, max(0, len(firsts) // 256).bit_length())
-        index = [np.searchsorted(_prefix(r["high"], bits), np.arange(2**bits + 1, dtype=np.uint64))
-                 for r in (firsts, rest)]  # fmt: skip
-        header = np.array([MAGIC, len(firsts), len(rest), bits], "<u8")
-        parts = [header, *(i.astype("<u8") for i in index), firsts, rest]
+        header = np.array([MAGIC, 0, len(firsts), len(rest), bits], "<u8")
+        header[1] = xxhash.xxh3_64_intdigest(header[2:].tobytes())
+        parts = [header, _index(firsts, bits), _index(rest, bits), firsts, rest]
         storage.write(uri, b"".join(part.tobytes() for part in parts))
         return KeyFile(uri, len(firsts), len(rest), bits)
+
+
+def _index(records: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+    """For each prefix, where its records begin, and their sum; one more says where they end."""
+    found = np.zeros(2**bits + 1, ENTRY)
+    prefixes = np.arange(2**bits + 1, dtype=np.uint64)
+    found["start"] = np.searchsorted(_prefix(records["high"], bits), prefixes)
+    data = records.view(np.uint8)
+    found["sum"][:-1] = _sums(found["start"], data, records.dtype.itemsize)
+    return found
 
 
 def _split(

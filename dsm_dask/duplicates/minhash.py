@@ -26,7 +26,8 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 
 RECALL = 0.995
-"""Of pairs right at the threshold, the share that must become candidates."""
+"""Of pairs right at the threshold, the share that must become candidates; of 128 permutations below
+a threshold of 0.041 even bands of one row find fewer."""
 
 MOST_PERMUTATIONS = 4096
 UNSPACED = 32
@@ -43,8 +44,8 @@ class Signed:
     """Of shape (rows, 2): the same for texts of the same shingles."""
     units: npt.NDArray[np.int64]
     """Words or characters; 0 for an empty text, -1 for null."""
-    unspaced: int
-    """Texts of very long words."""
+    unspaced: npt.NDArray[np.bool_]
+    """Whether a text has very long words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ class MinHash:
             *_orders(self.bands * self.rows, self.seed), self.rows, keys, digests, units,
         )  # fmt: skip
         long = (np.diff(offsets) > UNSPACED * units) & (units > 0)
-        return Signed(keys, digests, units, int(long.sum()) if self.shingles.unit == "word" else 0)
+        return Signed(keys, digests, units, long & (self.shingles.unit == "word"))
 
 
 @functools.lru_cache(maxsize=8)

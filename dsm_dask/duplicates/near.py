@@ -15,29 +15,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from dsm_dask import storage
-from dsm_dask.dataset.version import Dataset, open_for_writing
-from dsm_dask.duplicates.band_index import BandFile, Counts, WriteBands
-from dsm_dask.duplicates.candidates import RANGE, candidates
+from dsm_dask.dataset.version import Dataset
+from dsm_dask.duplicates.band_files import BandFile, Counts
+from dsm_dask.duplicates.band_index import WriteBands
+from dsm_dask.duplicates.candidates import RANGE, Candidates, candidates
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
 from dsm_dask.duplicates.components import LIMIT, PIECE
-from dsm_dask.duplicates.conclude import COLUMNS, done_before, drop_listed, write_columns
-from dsm_dask.duplicates.decisions import ChooseListed
-from dsm_dask.duplicates.edges import MOST_TABLES
+from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
+from dsm_dask.duplicates.damage import TRIES, gave_up
 from dsm_dask.duplicates.indexes import describe, index_name
 from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.minhash import MinHash
-from dsm_dask.duplicates.places import Places, check_places, decisions_folder, places
+from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated, IndexUse
 from dsm_dask.duplicates.settled import Settled
 from dsm_dask.duplicates.shingles import check_text
 from dsm_dask.duplicates.verify import HOME, Verified, verify
 from dsm_dask.engine import Engine
-from dsm_dask.errors import SchemaError, UsageError
+from dsm_dask.errors import UsageError
 from dsm_dask.table import Table, check_columns
 
 UNSPACED_SHARE = 0.1
@@ -107,67 +106,30 @@ def dedup_near(
     """
     near = near or Near()
     near = dataclasses.replace(near, rule=dataclasses.replace(near.rule, column=on))
-    _check(table, on, near, against, drop, columns, out)
-    if (drop or columns) and isinstance(table, Dataset):
-        table = open_for_writing(table)
+    tables = (table, *against)
+    ends = Ends(drop, columns, out, scratch, message, dry_run)
+    _check(tables, on, near, ends)
     spec = {
         "on": [on], "method": "minhash", **near.to_dict(),
         "against": [name_of(other) for other in against],
     }  # fmt: skip
-    if drop and isinstance(table, Dataset):
-        done = done_before(table, spec, (on,), "minhash", engine)
-        if done is not None:
-            return done
-    run = uuid.uuid4().hex
-    with places(table, out, scratch, engine, run, dry_run) as place:
-        job = _Run((table, *against), on, near, place, run, engine, bounds or Bounds())
-        decisions = None if dry_run else decisions_folder(out, drop or columns, place.run)
-        found, clusters = job.found(decisions, largest, cut)
-        found = dataclasses.replace(found, out=decisions if out is not None else None)
-        if not isinstance(table, Dataset):
-            return found
-        found = dataclasses.replace(
-            found, dataset=table.uri, version=table.version if drop or columns else None
-        )
-        if decisions is None:
-            return found
-        if drop and found.duplicates:
-            chosen = ChooseListed(decisions, run)
-            return drop_listed(table, found, chosen, clusters.records, spec, message, engine)
-        if columns and found.rows:
-            return write_columns(
-                table, found, decisions, run, {**spec, "columns": True}, message, engine
-            )
-        return found
+
+    def search(place: Places, run: str, decisions: str | None) -> tuple[Deduplicated, Clusters]:
+        job = _Run(tables, on, near, place, run, engine, bounds or Bounds(), dry_run)
+        return job.found(decisions, largest, cut)
+
+    return carry_out(tables, spec, search, ends, engine)
 
 
-def _check(
-    table: Table, on: str, near: Near, against: Sequence[Table], drop: bool, columns: bool,
-    out: str | None,
-) -> None:  # fmt: skip
-    for one in (table, *against):
-        check_columns(one, [on])
-        check_text(one, on)
-    near.rule.check(table)
+def _check(tables: Sequence[Table], on: str, near: Near, ends: Ends) -> None:
+    for table in tables:
+        check_columns(table, [on])
+        check_text(table, on)
     if not 0 < near.threshold <= 1:
         raise UsageError(
             f"A threshold of {near.threshold} is no similarity.", valid="Above 0, up to 1."
         )
-    if len(against) > MOST_TABLES:
-        raise UsageError(f"{len(against)} tables to hold against are too many.", valid="Up to 255.")
-    if drop and columns:
-        raise UsageError(
-            "Rows that are dropped have no columns.", valid="Give --drop or --columns."
-        )
-    check_places(table, writes=drop or columns, out=out)
-    for name in COLUMNS.names if columns else ():
-        if name in table.schema.names:
-            raise SchemaError(
-                f"{table.uri} has a column {name!r} already.",
-                where=table.uri,
-                valid="An earlier `dsm dedup --columns` may have written it: start from a version "
-                "before that, or use --out.",
-            )
+    check_ends(tables, near.rule, ends)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,14 +143,15 @@ class _Run:
     run: str
     engine: Engine
     bounds: Bounds
+    dry_run: bool = False
+    """Whether nothing may be kept, not even beside the other tables."""
 
     def found(
         self, decisions: str | None, largest: int, cut: int | None
     ) -> tuple[Deduplicated, Clusters]:
-        files = [self._hashed(table) for table in self.tables]
+        files, pairs, made = self._candidates()
         listed = list(itertools.chain(*files))
         near, work, bounds = self.near, self.place.work, self.bounds
-        pairs = candidates(files, work, engine=self.engine, keys=bounds.keys)
         verified = Verified(pairs.edges)
         if near.verify:
             verified = verify(
@@ -201,7 +164,6 @@ class _Run:
             engine=self.engine, folder=storage.join(work, "clusters"), run=self.run,
             decisions=decisions, largest=largest, limit=bounds.edges, piece=bounds.piece,
         )  # fmt: skip
-        made = [file for file in listed if file.made]
         found = Deduplicated(
             rows=sum(file.rows for file in files[0]),
             clusters=clusters.clusters,
@@ -216,18 +178,37 @@ class _Run:
             against=clusters.against,
             checked=verified.checked if near.verify else None,
             accepted=verified.accepted if near.verify else None,
-            index=IndexUse(
-                len(listed), len(made), sum(file.size for file in listed), verified.compared
-            ),
-            notes=self._notes(files[0]),
+            index=IndexUse(len(listed), made, sum(file.size for file in listed), verified.compared),
+            left_out={"unread": verified.unread} if verified.unread else None,
+            notes=(*self._notes(files[0]), *_unread(verified.unread)),
         )
         return found, clusters
 
+    def _candidates(self) -> tuple[list[list[BandFile]], Candidates, int]:
+        """The band files of each table, the candidates, and how many files were made. A file that
+        is damaged, or that someone removed meanwhile, is made again."""
+        damaged: frozenset[str] = frozenset()
+        made: set[str] = set()
+        for _ in range(TRIES):
+            files = [
+                self._hashed(number, table, damaged) for number, table in enumerate(self.tables)
+            ]
+            made |= {file.uri for some in files for file in some if file.made}
+            pairs = candidates(
+                files, self.place.work, engine=self.engine, keys=self.bounds.keys,
+                measured=self.near.verify,
+            )  # fmt: skip
+            if not pairs.damaged:
+                return files, pairs, len(made)
+            damaged |= frozenset(pairs.damaged)
+        raise gave_up(pairs.damaged)
+
     def _settled(self, files: Sequence[Sequence[BandFile]]) -> Settled | None:
         """Where verified groups are kept: beside a dataset, by threshold and other tables."""
-        if not isinstance(self.tables[0], Dataset):
+        table = self.tables[0]
+        if not isinstance(table, Dataset):
             return None
-        others = [table.uri for table in self.tables[1:]]
+        others = [other.uri for other in self.tables[1:]]
         about = repr((1, self.near.threshold, others)).encode()
         name = f"verified-{hashlib.blake2b(about, digest_size=6).hexdigest()}"
         index = index_name(self.near.minhash, self.on)
@@ -239,18 +220,24 @@ class _Run:
                 for number, some in enumerate(files)
                 for file in some
             ),
+            storage.join(table.uri, "_dsm", "index", index, name),
         )
 
-    def _hashed(self, table: Table) -> list[BandFile]:
+    def _hashed(self, number: int, table: Table, damaged: frozenset[str]) -> list[BandFile]:
         """The band files of a table: its own, kept beside it, where it is a dataset."""
         name = index_name(self.near.minhash, self.on)
         here = storage.join(self.place.kept, "index", name)
-        folders: tuple[str, ...] = (here,)
-        if table is not self.tables[0] and isinstance(table, Dataset):
-            folders = (storage.join(table.uri, "_dsm", "index", name), here)
-        if len(folders) == 1 and isinstance(table, Dataset):
-            describe(here, {"method": "minhash", "on": self.on, **self.near.minhash.to_dict()})
-        worker = WriteBands(self.on, self.near.minhash, folders, self.place.work)
+        known, folders = [here], [here]
+        if isinstance(table, Dataset):
+            own = storage.join(table.uri, "_dsm", "index", name)
+            known = list(dict.fromkeys([own, here]))
+            if not self.dry_run:
+                folders = known
+                describe(own, {"method": "minhash", "on": self.on, **self.near.minhash.to_dict()})
+        worker = WriteBands(
+            self.on, self.near.minhash, tuple(known), tuple(folders), self.place.work, number,
+            damaged,
+        )  # fmt: skip
         found = self.engine.map_partitions(worker, table.partitions(), label="Hashing")
         return [file for files in found for file in files]
 
@@ -276,3 +263,13 @@ class _Run:
                 "char:8 or so."
             )
         return tuple(found)
+
+
+def _unread(rows: int) -> tuple[str, ...]:
+    """The remark on candidates that a skipped partition holds."""
+    if not rows:
+        return ()
+    return (
+        f"{rows:,} texts could not be read, and were compared with nothing: copies within their "
+        "own partition aside, they are duplicates of nothing.",
+    )

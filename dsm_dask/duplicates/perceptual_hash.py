@@ -11,12 +11,20 @@ frequencies; each bit says whether one is above their median.
 
 Both number the bits from the highest, row by row, and agree with the package ``imagehash``. Images
 of one colour throughout are all alike.
+
+A process decodes one image of more than 2^22 pixels (:data:`LARGE`) at a time, and the small ones
+side by side: in memory are 8 small ones (160 MB) and a large one, of up to 5 bytes a pixel and
+2^27 pixels (:data:`LARGEST`; 640 MB). JPEG is decoded at the scale that leaves the shorter side 512
+pixels or more when it is large; its hash may then differ by a bit or so from that of the full size.
 Needs Pillow: ``pip install 'dsm-dask[images]'``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -27,8 +35,17 @@ from dsm_dask.errors import MissingExtra
 Method = Literal["phash", "dhash"]
 SIDE = 8
 _PHASH_SIDE = 4 * SIDE
-LARGEST = 1 << 28
+LARGE = 1 << 22
+"""Pixels from which images are decoded one at a time."""
+LARGEST = 1 << 27
 """Pixels of an image that is decoded, at most."""
+_DRAFT = 512
+"""Pixels that each side of a large JPEG keeps, at least."""
+_TOLD = 300
+"""Characters of an error that are told."""
+_large = ThreadPoolExecutor(1, "large images")
+"""One thread, not a lock: memory that it freed is there for its next image, and for no other
+thread's."""
 
 
 class Undecodable(Exception):
@@ -47,8 +64,25 @@ def perceptual_hash(data: bytes, method: Method) -> int:
     >>> f"{perceptual_hash(sink.getvalue(), 'dhash'):016x}"
     'ffffffffffffffff'
     """
-    image = _decode(data, load_pillow())
-    return _packed(_dhash(image) if method == "dhash" else _phash(image))
+    if method == "dhash":
+        return _packed(_dhash(_grey(data, (SIDE + 1, SIDE))))
+    return _packed(_phash(_grey(data, (_PHASH_SIDE, _PHASH_SIDE))))
+
+
+def cause(error: Exception) -> str:
+    """An error in a line, the same in every run.
+
+    >>> cause(ValueError("no <_io.BytesIO object at 0x7f>."))
+    'ValueError: no BytesIO'
+    """
+    text = re.sub(r"<(?:\w+\.)*(\w+) object at 0x\w+>", r"\1", f"{type(error).__name__}: {error}")
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A text as one line that is not long, without a full stop."""
+    text = " ".join(text.split()).rstrip(". :")
+    return text if len(text) <= _TOLD else text[: _TOLD - 1] + "…"
 
 
 def load_pillow() -> Any:
@@ -62,28 +96,39 @@ def load_pillow() -> Any:
     return Image
 
 
-def _decode(data: bytes, pillow: Any) -> Any:
+def _grey(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The image in grey, scaled to (width, height)."""
+    pillow = load_pillow()
     try:
         image = pillow.open(io.BytesIO(data))
-        if image.width * image.height > LARGEST:
+        pixels = image.width * image.height
+        if pixels > LARGEST:
             raise Undecodable(f"{image.width} x {image.height} pixels are too many")
-        return image.convert("L")
+        if pixels > LARGE:
+            image.draft("L", (_DRAFT, _DRAFT))  # of JPEG; of others it does nothing
+            return _large.submit(_scaled, image, size).result()
+        return _scaled(image, size)
     except Undecodable:
         raise
+    except pillow.UnidentifiedImageError:
+        raise Undecodable("of no format that Pillow knows") from None
     except Exception as error:  # decoders raise whatever damaged bytes lead to
-        raise Undecodable(f"{type(error).__name__}: {error}") from error
+        raise Undecodable(cause(error)) from error
 
 
-def _dhash(image: Any) -> npt.NDArray[np.bool_]:
-    pixels = np.asarray(image.resize((SIDE + 1, SIDE), _LANCZOS))
+def _scaled(image: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    with contextlib.closing(image):
+        return np.asarray(image.convert("L").resize(size, _LANCZOS))
+
+
+def _dhash(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = pixels[:, 1:] > pixels[:, :-1]
     return found
 
 
-def _phash(image: Any) -> npt.NDArray[np.bool_]:
-    pixels = np.asarray(image.resize((_PHASH_SIDE, _PHASH_SIDE), _LANCZOS)).astype(np.float64)
+def _phash(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     # rounded, or what should be equal would differ by the errors of floating point
-    low = np.round(_COSINES @ pixels @ _COSINES.T, 6)
+    low = np.round(_COSINES @ pixels.astype(np.float64) @ _COSINES.T, 6)
     found: npt.NDArray[np.bool_] = low > np.median(low)
     return found
 

@@ -31,7 +31,7 @@ def check_places(table: Table, *, writes: bool, out: str | None) -> None:
     changed, and decisions of different runs would mix in one folder."""
     if writes and not isinstance(table, Dataset):
         raise UsageError(
-            f"Rows can be dropped from a dataset only; {table.uri} is plain files.",
+            f"Only a dataset can be written to; {table.uri} is plain files.",
             valid="Link them first with `dsm create DATASET SOURCE...`, or use --out.",
         )
     if out is not None and storage.listing(out):

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dsm_dask.duplicates.clusters import Rule
-from dsm_dask.duplicates.minhash import MinHash, bands_for
+from dsm_dask.duplicates.minhash import MOST_PERMUTATIONS, MinHash, bands_for
 from dsm_dask.duplicates.near import Near
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.shingles import Shingles
@@ -102,6 +102,13 @@ def settings(
             bands = base.bands if base.bands and permutations is None else room // max(1, rows or 1)
         if rows is None:
             rows = base.rows if base.rows and permutations is None else room // max(1, bands)
+        if not bands or not rows:
+            given = f"{rows} rows" if not bands else f"{bands} bands"
+            raise UsageError(
+                f"{room} permutations have no room for {given}.",
+                valid=f"Give more --permutations (up to {MOST_PERMUTATIONS}), or both --bands and "
+                "--rows.",
+            )
     minhash = MinHash(
         base.shingles if shingle is None else Shingles.parse(shingle),
         bands,

@@ -6,7 +6,8 @@ pairs in each cell whose cosine reaches the threshold (:mod:`dsm_dask.duplicates
 write them as edges. Equal vectors are linked with the first of them and compared once.
 
 Every pair found is verified in float64. A pair is missed only when its border runs between more
-than :data:`~dsm_dask.duplicates.kmeans.CELLS` cells. The sample that cells are made from is chosen
+than :data:`~dsm_dask.duplicates.kmeans.CELLS` cells, which is rare from a cosine of
+:data:`COMPLETE`. The sample that cells are made from is chosen
 by the hash of the values, and cells are computed in exact arithmetic: the same rows give the same
 pairs, however the table is cut.
 """
@@ -36,9 +37,14 @@ from dsm_dask.duplicates.unit_vectors import (
 )
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
+from dsm_dask.report.text import many
 from dsm_dask.table import Partition, Table
 
 THRESHOLD = 0.95
+COMPLETE = 0.8
+"""Cosine from which next to all pairs are found. Of 10,000 random directions in 64 dimensions with
+planted pairs at cosines from 0.4 to 1, the share of the pairs of a threshold that end up in one
+cluster: 99.8 % at 0.95, 98.5 % at 0.8, 96 % at 0.7, 92 % at 0.6, 85 % at 0.5."""
 FILE_BYTES = 16 << 20
 """Vectors of a partition that are held until they are written as a file of cells: several times as
 many bytes, as guests are written too."""
@@ -82,10 +88,16 @@ class Semantic:
         found = semantic_pairs(tables, self.embedding, self.threshold, folder, engine=engine)
         left_out, notes = found.left_out, []
         if left_out.rows:
+            have = "has" if left_out.rows == 1 else "have"
             notes.append(
-                f"{left_out.rows:,} rows have no direction and are duplicates of nothing: "
+                f"{many(left_out.rows, 'row')} {have} no direction (duplicates of nothing): "
                 f"{left_out.null:,} null, {left_out.zero:,} all zeros, {left_out.not_finite:,} "
                 "with NaN, infinity or null among the components."
+            )
+        if found.cells > 1 and self.threshold < COMPLETE:
+            notes.append(
+                f"Vectors were compared by cells, which find nearly all pairs of {COMPLETE:g} or "
+                "more, and fewer the lower the threshold: some of those near it may be missing."
             )
         return Pairs(found.edges, found.rows, left_out.to_dict(), tuple(notes))
 

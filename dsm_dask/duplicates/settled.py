@@ -6,7 +6,8 @@ rows have is not looked at: everything is forgotten unless the partitions of the
 still there (rows may have been added, or dropped).
 
 One object a home: :data:`GROUP` records by root, then the accepted edges of each group in turn.
-``settled.dsm`` lists the objects, and the partitions that they are of.
+``settled.dsm`` lists the objects, and the partitions that they are of; it begins with the XXH3-64
+of the rest (u64, little-endian).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class SettledFile:
     def read(self) -> tuple[Records, Records]:
         """:data:`GROUP` records, and the accepted edges; none when it is not what was written."""
         data = storage.read(self.uri)
-        if xxhash.xxh3_128_hexdigest(data) != self.xxh3:
+        size = self.groups * GROUP.itemsize + self.edges * EDGE.itemsize
+        if len(data) != size or xxhash.xxh3_128_hexdigest(data) != self.xxh3:
             return np.empty(0, GROUP), np.empty(0, EDGE)
         groups = np.frombuffer(data, GROUP, self.groups)
         return groups, np.frombuffer(data, EDGE, self.edges, self.groups * GROUP.itemsize)
@@ -62,18 +64,20 @@ class SettledFile:
 
 @dataclasses.dataclass(frozen=True)
 class Settled:
-    """Where verified groups are kept, and the partitions that this run is about."""
+    """Where verified groups are kept, the partitions that this run is about, and where those of an
+    earlier run are."""
 
     folder: str
     run: str
     partitions: tuple[str, ...]
+    known: str
 
     def load(self) -> tuple[SettledFile, ...]:
         """What an earlier run left, if it is still of use."""
         with contextlib.suppress(NotFound, StateVersion):
-            partitions, files = codec.decode(storage.read(storage.join(self.folder, LISTING)))
+            partitions, files = _read_listing(storage.join(self.known, LISTING))
             if set(partitions) <= set(self.partitions):
-                return tuple(SettledFile(*file) for file in files)
+                return files
         return ()
 
     def save(self, files: Sequence[SettledFile]) -> None:
@@ -81,7 +85,8 @@ class Settled:
         rows = tuple(dataclasses.astuple(file) for file in files if file.groups)
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
             listing = storage.join(self.folder, LISTING)
-            storage.write(listing, codec.encode((self.partitions, rows)))
+            data = codec.encode((self.partitions, rows))
+            storage.write(listing, _sum(data) + data)
             kept = {listing, *(file.uri for file in files)}
             for item in storage.listing(self.folder):
                 if item.uri not in kept:
@@ -100,6 +105,44 @@ class Settled:
         first, last = int(groups["root"][0]), int(groups["root"][-1])
         digest = xxhash.xxh3_128_hexdigest(data)
         return SettledFile(uri, first, last, len(groups), len(edges), digest)
+
+
+def _sum(data: bytes) -> bytes:
+    return xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")
+
+
+def _read_listing(uri: str) -> tuple[tuple[str, ...], tuple[SettledFile, ...]]:
+    """Raises StateVersion when it is not what was written."""
+    data = storage.read(uri)
+    if data[:8] != _sum(data[8:]):
+        raise StateVersion(f"{uri} is damaged.", where=uri)
+    partitions, files = codec.decode(data[8:])
+    return tuple(partitions), tuple(SettledFile(*file) for file in files)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedCheck:
+    """Files of verified groups that were read, and those of them that are not what was written."""
+
+    checked: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+
+def check_listed(listing: str) -> ListedCheck:
+    """Read the verified groups that a listing names, and compare checksums."""
+    try:
+        _, files = _read_listing(listing)
+    except (NotFound, StateVersion):
+        return ListedCheck((listing,), (listing,))
+    damaged = []
+    for file in files:
+        try:
+            fine = len(file.read()[0]) == file.groups
+        except NotFound:
+            fine = False
+        if not fine:
+            damaged.append(file.uri)
+    return ListedCheck((listing, *(file.uri for file in files)), tuple(damaged))
 
 
 @dataclasses.dataclass(frozen=True)

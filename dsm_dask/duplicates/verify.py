@@ -8,9 +8,9 @@ are candidates leaves their sets of shingles, laid out by home; a home then comp
 3. in a group of up to :data:`ALL_PAIRS` different sets, all other pairs that are not connected; in
    a larger one, the smallest rows of what is connected so far, up to as many, with each other.
 
-What is accepted is a forest: enough to connect, and at most one edge a row. The outcome depends on
-the rows and their texts alone. The share of accepted pairs among those of step 2 is the measured
-precision of the candidates.
+What is accepted is a forest, in this order: enough to connect, at most one edge a row, and not the
+strongest pairs that there are. The outcome depends on the rows and their texts alone. The share of
+accepted pairs among those of step 2 is the measured precision of the candidates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from dsm_dask import codec, storage
 from dsm_dask.duplicates.components import LIMIT, Piece, components
 from dsm_dask.duplicates.directory import directory
-from dsm_dask.duplicates.edges import EdgeFile, edges_of, write_edges
+from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, write_edges
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.set_files import WriteSets, open_sets
 from dsm_dask.duplicates.settled import Recall, Recalled, Settled, SettledFile, groups_of
@@ -52,6 +52,8 @@ class Verified:
     """... of which this many are alike enough."""
     compared: int = 0
     """Candidate rows of which the texts were read: not those that an earlier run had settled."""
+    unread: int = 0
+    """... of which the texts could not be read, with ``on_error="skip"``: compared with nothing."""
 
 
 def verify(
@@ -71,14 +73,16 @@ def verify(
     """Compare candidate rows of ``tables`` by the exact Jaccard similarity of their shingles.
 
     ``settled`` is where the outcome is kept for the next run, and may be known from the last one.
+    Rows of partitions that the engine skips take no part, and then nothing is kept.
     """
+    mark = engine.mark()
     pieces = components(
         files, storage.join(folder, "candidates"), engine=engine, limit=limit, piece=home
     )
     recalled = _recalled(pieces, folder, settled, engine)
     left = [one.rest for one in recalled if one.rest.members] if recalled else pieces
     found = _verified(left, tables, column, shingles, normalise, threshold, folder, engine, settled)
-    if settled is not None:
+    if settled is not None and not mark.skipped:
         settled.save([*(one.kept for one in recalled), *(one.kept for one in found)])
     every: list[Recalled | _Found] = [*recalled, *found]
     return Verified(
@@ -86,6 +90,7 @@ def verify(
         sum(one.checked for one in every),
         sum(one.accepted for one in every),
         sum(piece.members for piece in left),
+        sum(one.unread for one in found),
     )
 
 
@@ -132,6 +137,7 @@ class _Found:
     checked: int
     accepted: int
     kept: SettledFile
+    unread: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,15 +154,16 @@ class _Home:
 
     def run(self) -> _Found:
         members, edges = self.piece.read()
-        nodes = members["node"]
+        every = len(members)
         with open_sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
-            found, group, checked, accepted = self._compare(members, edges, nodes, *held)
+            members, edges = _with_sets(members, edges, held[0])
+            found, group, checked, accepted = self._compare(members, edges, *held)
         uri = storage.join(self.folder, f"verified-{self.number:05d}")
-        file = write_edges(uri, found)
-        return _Found(
-            file, int(checked.sum()), int(accepted.sum()),
-            self._kept(members, edges, found, group, checked, accepted),
-        )  # fmt: skip
+        file, unread = write_edges(uri, found), every - len(members)
+        kept = SettledFile("", 0, 0, 0, 0)
+        if not unread:
+            kept = self._kept(members, edges, found, group, checked, accepted)
+        return _Found(file, int(checked.sum()), int(accepted.sum()), kept, unread)
 
     def _kept(
         self, members: Any, edges: Any, found: Any, group: Any, checked: Any, accepted: Any
@@ -169,12 +176,16 @@ class _Home:
         return self.settled.write(f"{self.number:05d}", groups, found)
 
     def _compare(
-        self, members: Any, edges: Any, nodes: U64, owners: U64, counts: Any, hashes: U64
+        self, members: Any, edges: Any, owners: U64, counts: Any, hashes: U64
     ) -> tuple[Any, Any, Any, Any]:
         """Accepted edges by group, the group of each, and by group the pairs checked and
         accepted."""
         from dsm_dask.duplicates import pair_kernels
 
+        nodes = members["node"]
+        if not len(nodes):
+            none = np.empty(0, np.int64)
+            return np.empty(0, EDGE), none, none, none
         order = np.argsort(owners)
         place = order[np.searchsorted(owners, nodes, sorter=order)]
         ends = np.cumsum(counts)
@@ -192,6 +203,16 @@ class _Home:
         by_group = np.argsort(group[a], kind="stable")
         found = edges_of(nodes[a], nodes[b], alike)[by_group]
         return found, group[a][by_group], checked, accepted
+
+
+def _with_sets(members: Any, edges: Any, owners: U64) -> tuple[Any, Any]:
+    """The members of which there is a set, and the edges between them."""
+    there = np.isin(members["node"], owners)
+    if there.all():
+        return members, edges
+    nodes = members["node"][there]
+    both = np.isin(edges["left"], nodes) & np.isin(edges["right"], nodes)
+    return members[there], edges[both]
 
 
 def _same(digests: U64, counts: Any, group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

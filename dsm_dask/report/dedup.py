@@ -27,7 +27,7 @@ _PARAMETERS = {
 }  # fmt: skip
 _REASONS = {
     "null": "Null", "zero": "All zeros", "not_finite": "Not finite",
-    "undecodable": "Not readable as an image",
+    "undecodable": "Not readable as an image", "unread": "Not readable",
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from dsm_dask import codec, storage
 from dsm_dask.arrays import plain
 from dsm_dask.dataset.version import Dataset
+from dsm_dask.duplicates.damage import TRIES, gave_up, read_or_name
 from dsm_dask.duplicates.keys import KeyFile, WriteKeys, bucket_bits, first_of_runs, total
 from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, CannotWrite, UsageError
@@ -55,20 +56,34 @@ def find_repeats(
     columns, partitions = tuple(key), table.partitions()
     keyed = [_Keyed(partition, columns) for partition in partitions]
     with _folder(table, engine, scratch) as (folder, listed):
-        files = engine.map_partitions(_Numbered(WriteKeys(columns, folder)), keyed, label="Hashing")
-        numbers = {partition.fingerprint: i for i, partition in enumerate(keyed)}
-        places = [numbers[fingerprint] for fingerprint, _ in files]
-        rows = tuple((f.uri, f.firsts, f.rest, f.bits) for _, f in files)
-        storage.write(listed, codec.encode(rows))
-        bits = bucket_bits(total([file for _, file in files]))
-        work = [_Bucket(listed, number, bits, examples) for number in range(2**bits)]
-        found = engine.map(_Bucket.run, work, label="Grouping")
+        files, found = _grouped(keyed, WriteKeys(columns, folder), listed, examples, engine)
+    numbers = {partition.fingerprint: i for i, partition in enumerate(keyed)}
+    places = [numbers[fingerprint] for fingerprint, _ in files]
     counts: Counter[int] = Counter()
     for bucket in found:
         counts.update({places[i]: n for i, n in bucket.counts})
     firsts = sorted((places[i], row) for bucket in found for i, row in bucket.first)[:examples]
     told = _values(table, firsts, columns, engine)
     return Repeats(counts.total(), dict(sorted(counts.items())), told)
+
+
+def _grouped(
+    keyed: Sequence[_Keyed], write: WriteKeys, listed: str, examples: int, engine: Engine
+) -> tuple[list[tuple[str, KeyFile]], list[_Group]]:
+    """The key file of each partition, and the groups. A file that is damaged is made again."""
+    wrong: list[str] = []
+    for _ in range(TRIES):
+        write = dataclasses.replace(write, damaged=write.damaged | frozenset(wrong))
+        files = engine.map_partitions(_Numbered(write), keyed, label="Hashing")
+        rows = tuple((f.uri, f.firsts, f.rest, f.bits) for _, f in files)
+        storage.write(listed, codec.encode(rows))
+        bits = bucket_bits(total([file for _, file in files]))
+        work = [_Bucket(listed, number, bits, examples) for number in range(2**bits)]
+        found = engine.map(_Bucket.run, work, label="Grouping")
+        wrong = sorted({uri for bucket in found for uri in bucket.damaged})
+        if not wrong:
+            return files, found
+    raise gave_up(wrong)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +181,8 @@ class _Group:
 
     counts: tuple[tuple[int, int], ...]
     first: tuple[tuple[int, int], ...]
+    damaged: tuple[str, ...] = ()
+    """Key files that could not be used: when there are any, the rest is nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +195,11 @@ class _Bucket:
     examples: int
 
     def run(self) -> _Group:
+        damaged: list[str] = []
+        found = read_or_name(self._run, damaged)
+        return _Group((), (), tuple(damaged)) if found is None else found
+
+    def _run(self) -> _Group:
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
         parts = [file.read(self.number, self.bits, rest=False) for file in files]
         origin = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

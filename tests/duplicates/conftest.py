@@ -1,13 +1,13 @@
-"""Makes ``dsm_trials`` importable, here and in the processes that tests start."""
+"""Makes ``dsm_trials`` and ``near_corpus`` importable, here and in processes that tests start."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-_HELPERS = str(Path(__file__).parents[1] / "faults")
-if _HELPERS not in sys.path:
-    sys.path.append(_HELPERS)
+for _helpers in (str(Path(__file__).parents[1] / "faults"), str(Path(__file__).parent)):
+    if _helpers not in sys.path:
+        sys.path.append(_helpers)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import itertools
 import os
 import signal
 import threading
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dsm_trials import objects, parquet
+from near_corpus import clusters, corpus, cut, decided, pairs_of, run
 
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.version import open_dataset
@@ -29,59 +29,10 @@ from dsm_dask.table import ROW_ID
 TIGHT = Bounds(keys=1500, edges=100, home=30, piece=30)
 
 
-def corpus(rows: int, seed: int = 0) -> list[str]:
-    """Half originals; copies, and edits of one to thirty words, of the others."""
-    random = np.random.default_rng(seed)
-    texts = [random.integers(0, 5000, random.integers(60, 140)) for _ in range(rows // 2)]
-    while len(texts) < rows:
-        text = texts[random.integers(0, len(texts))].copy()
-        edits = random.choice([0, 1, 2, 3, 5, 8, 30])
-        text[random.integers(0, len(text), edits)] = random.integers(0, 5000, edits)
-        texts.append(text)
-    return [" ".join(f"w{n}" for n in texts[i]) for i in random.permutation(rows)]
-
-
-def shingled(text: str, size: int = 5) -> set:
-    words = text.split()
-    return {tuple(words[i : i + size]) for i in range(max(1, len(words) - size + 1))}
-
-
-def pairs_of(texts: list[str], least: float) -> dict[tuple[int, int], float]:
-    sets = [shingled(text) for text in texts]
-    found = {}
-    for i, j in itertools.combinations(range(len(texts)), 2):
-        shared = len(sets[i] & sets[j])
-        if shared and shared / len(sets[i] | sets[j]) >= least:
-            found[i, j] = shared / len(sets[i] | sets[j])
-    return found
-
-
-def cut(folder: Path, texts: list, files: int, **more) -> str:
-    table = pa.table({"text": pa.array(texts), **more})
-    for index, rows in enumerate(np.array_split(np.arange(len(texts)), files)):
-        parquet(f"{folder}/{index:03}.parquet", table.take(rows), row_group_size=1000)
-    return str(folder)
-
-
-def decided(folder) -> dict[int, tuple[int, str, float]]:
-    table = pq.read_table(str(folder))
-    rows = [table[name].to_pylist() for name in ("row_id", "cluster", "role", "similarity")]
-    return {row: (cluster, role, alike) for row, cluster, role, alike in zip(*rows, strict=True)}
-
-
-def clusters(decisions: dict) -> set[frozenset]:
-    groups: dict[int, set] = {}
-    for row, (cluster, _, _) in decisions.items():
-        groups.setdefault(cluster, set()).add(row)
-    return {frozenset(group) for group in groups.values()}
-
-
-def run(folder, texts, engine, files=3, near=None, **options):
-    raw = cut(folder / "raw", texts, files)
-    found = dedup_near(
-        open_parquet(raw), "text", near, engine=engine, out=f"{folder}/out", **options
-    )
-    return found, decided(folder / "out") if (folder / "out").exists() else {}
+@pytest.fixture(autouse=True)
+def small_partitions(monkeypatch):
+    """A partition for each row group: files of a few rows would otherwise share one."""
+    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1, 1))
 
 
 def test_against_all_pairs(tmp_path, engine):
@@ -113,11 +64,63 @@ def test_against_all_pairs(tmp_path, engine):
     assert sum(count for _, _, count in found.similarities) >= found.duplicates
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_odd_texts_against_all_pairs(tmp_path, engine, seed):
+    """Scripts, control characters, nulls, short texts, any unit: 128 bands of a row miss nothing
+    that is alike by half, and clusters are exactly what all pairs connect."""
+    random = np.random.default_rng(seed)
+    texts = odd_texts(random, 60)
+    size, least = int(random.integers(1, 5)), float(random.choice([0.5, 0.8, 0.9, 1.0]))
+    unit, empty = ("word", "char")[seed % 2], seed % 3 == 0
+    near = settings(shingle=f"{unit}:{size}", threshold=least, bands=128, rows=1, match_empty=empty)
+    found, listed = run(tmp_path / "one", texts, engine, 1, near)
+    assert found.index.files == 1
+    assert clusters(listed) == connected([odd_shingles(t, unit, size) for t in texts], least, empty)
+    bounds = Bounds(keys=2000, home=10, piece=10)
+    many, again = run(tmp_path / "many", texts, engine, 7, near, bounds=bounds)
+    assert (many.index.files, again) == (7, listed)
+
+
+def odd_texts(random, count):
+    pool = ["a", "b", "c", "d e", "é", "日本語", "😀", "\u3000", "\u00a0x", "z" * 40, " ", "\x1cq",
+            "\u2028r", "\x00n", "مرحبا"]  # fmt: skip
+    texts = [None, "", "\u3000\u00a0", "same same same", "same " * 20]
+    while len(texts) < count:
+        words = list(random.choice(pool, random.integers(1, 25)))
+        known = texts[random.integers(0, len(texts))]
+        if known and random.random() < 0.6:
+            words = known.split(" ")
+            words[random.integers(0, len(words))] = str(random.choice(pool))
+        texts.append(" ".join(words))
+    return texts
+
+
+def odd_shingles(text, unit, size):
+    units = (text or "").split() if unit == "word" else list(text or "")
+    if 0 < len(units) < size:
+        return {("all", *units)}
+    return {tuple(units[i : i + size]) for i in range(len(units) - size + 1)}
+
+
+def connected(sets, least, empty):
+    """Clusters of two or more, by every pair."""
+    found = [{i} for i in range(len(sets))]
+    for i, j in itertools.combinations(range(len(sets)), 2):
+        one, other = sets[i], sets[j]
+        alike = len(one & other) / len(one | other) >= least if one | other else empty
+        if alike and found[i] is not found[j]:
+            found[i] |= found[j]
+            for member in found[j]:
+                found[member] = found[i]
+    return {frozenset(group) for group in found if len(group) > 1}
+
+
 @pytest.mark.parametrize("files", [2, 7, 64])
 def test_any_cut_gives_the_same(tmp_path, engine, files):
     texts = [*corpus(300, seed=2), *["the same page of a few words, over and over"] * 40]
     whole, want = run(tmp_path / "one", texts, engine, 1)
     found, listed = run(tmp_path / "many", texts, engine, files)
+    assert (whole.index.files, found.index.files) == (1, files)
     assert listed == want
     assert (found.sizes, found.checked, found.accepted, found.similarities) == (
         whole.sizes, whole.checked, whole.accepted, whole.similarities,
@@ -137,6 +140,7 @@ def test_partitions_of_many_blocks(tmp_path, engine, monkeypatch):
     """Several band files a partition, several objects of sets, and homes in temporary files."""
     texts = [*corpus(250, seed=18), *["one page of a few words that some share"] * 30]
     _, want = run(tmp_path / "one", texts, engine)
+    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1 << 20, 64 << 20))
     monkeypatch.setattr(band_index, "BLOCK", 50)
     monkeypatch.setattr(set_files, "FLUSH", 2000)
     monkeypatch.setattr(set_files, "IN_MEMORY", 100)
@@ -237,7 +241,8 @@ def test_without_verification(tmp_path, engine):
     found, listed = run(tmp_path, texts, engine, near=near)
     assert found.checked is None
     assert "precision" not in found.to_dict()
-    assert {alike for _, _, alike in listed.values()} <= {1.0, None}
+    assert {alike for _, _, alike in listed.values()} == {None}
+    assert run(tmp_path / "one", texts, engine, 1, near)[1] == listed
     truth = pairs_of(texts, 0.95)
     assert all(listed[a][0] == listed[b][0] for a, b in truth)
 
@@ -473,7 +478,7 @@ def test_bytes_that_are_not_text(tmp_path, engine):
         ({"near": Near(threshold=1.5)}, UsageError, "Above 0"),
         ({"near": Near(rule=Rule(prefer="text"))}, SchemaError, "no best"),
         ({"near": Near(rule=Rule(prefer="m"))}, UnknownColumn, "'m'"),
-        ({"drop": True}, UsageError, "dataset only"),
+        ({"drop": True}, UsageError, "Only a dataset"),
         ({"drop": True, "columns": True}, UsageError, "--drop or --columns"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from dsm_trials import objects, parquet
@@ -11,7 +12,10 @@ from dsm_trials import objects, parquet
 import dsm_dask as dsm
 from dsm_dask.cli import dsm as command
 from dsm_dask.dataset.version import open_dataset
-from dsm_dask.dataset.write import create
+from dsm_dask.dataset.write import append, create
+from dsm_dask.duplicates.conclude import COLUMNS
+from dsm_dask.duplicates.decisions import SCHEMA
+from dsm_dask.duplicates.near import dedup_near
 from dsm_dask.errors import JobSpecError, NotFound, UsageError
 from dsm_dask.jobs.run import run_job
 from dsm_dask.jobs.spec import parse_job
@@ -78,6 +82,78 @@ def test_drop_and_columns_commit(ds):
     assert open_dataset(ds).to_table(["stars"])["stars"].to_pylist() == [1, 2, 4]
 
 
+@pytest.mark.parametrize("method", ["minhash", "semantic"])
+def test_when_nothing_is_found(tmp_path, engine, method):
+    """A table of decisions without rows, columns of null, no commit of a drop."""
+    data = pa.table({"text": ["one text", "another"], "v": [[1.0, 0.0], [0.0, 1.0]]})
+    parquet(f"{tmp_path}/raw/0.parquet", data)
+    ds, on = f"{tmp_path}/ds", "v" if method == "semantic" else "text"
+    create(ds, f"{tmp_path}/raw", engine=engine)
+    dsm.dedup(ds, on, method=method, out=f"{tmp_path}/out", engine=engine)
+    told = pq.read_table(f"{tmp_path}/out")
+    assert (told.num_rows, told.schema.names) == (0, SCHEMA.names)
+    assert dsm.dedup(ds, on, method=method, drop=True, engine=engine).version == 1
+    made = dsm.dedup(ds, on, method=method, columns=True, engine=engine)
+    assert (made.version, made.committed) == (2, True)
+    found = open_dataset(ds).to_table(COLUMNS.names)
+    assert found.to_pylist() == [dict.fromkeys(COLUMNS.names)] * 2
+
+
+@pytest.mark.parametrize("method", ["exact", "minhash", "semantic"])
+@pytest.mark.parametrize("option", ["--drop", "--columns"])
+def test_a_version_that_is_not_the_newest(ds, method, option):
+    """Is refused before any work when rows were dropped since, as `dsm drop` refuses it."""
+    if (method, option) == ("exact", "--columns"):
+        return
+    told("drop", ds, "--where", "stars = 5")
+    before = objects(ds)
+    args = ["--on", "text", "--method", method, *(["--embed"] if method == "semantic" else [])]
+    said = CliRunner().invoke(command, ["dedup", f"{ds}@1", *args, option, "--workers", "0"])
+    assert (said.exit_code, objects(ds)) == (2, before)
+    assert "@1 is not the newest version; version 2 is." in " ".join(said.output.split())
+    assert json.loads(told("dedup", f"{ds}@1", *args, "--json"))["rows"] == 5
+
+
+def test_rows_added_meanwhile_stay(ds, tmp_path, engine):
+    """A job that goes on from a version of its own drops what it found there."""
+    before = open_dataset(ds)
+    parquet(f"{tmp_path}/more/1.parquet", pa.table({"text": [PAGE], "stars": [9]}))
+    append(ds, f"{tmp_path}/more", engine=engine)
+    found = dedup_near(before, "text", engine=engine, drop=True)
+    assert (found.version, found.committed) == (3, True)
+    assert open_dataset(ds).to_table(["stars"])["stars"].to_pylist() == [1, 2, 4, 9]
+    again = dedup_near(before, "text", engine=engine, drop=True)  # done, and so not refused
+    assert (again.version, again.committed, again.duplicates) == (3, False, 2)
+    with pytest.raises(UsageError, match="not the newest"):
+        dedup_near(before, "text", engine=engine, columns=True)
+
+
+def test_what_was_found_in_words(tmp_path, engine):
+    rows = [PAGE, f"{PAGE} again", "something else"]
+    parquet(f"{tmp_path}/raw/0.parquet", pa.table({"text": rows}))
+    ds = f"{tmp_path}/ds"
+    create(ds, f"{tmp_path}/raw", engine=engine)
+    first = told("dedup", ds, "--on", "text", "--method", "minhash", "--show", "1")
+    assert "3 rows: 1 duplicate (33.3%) in 1 cluster; 2 to keep" in first
+    assert "1 candidate pair compared, 1 of them" in first
+    assert "row 1, strongest pair 0.9" in first
+    again = told("dedup", ds, "--on", "text", "--method", "minhash")
+    assert "1 candidate pair compared by an earlier run, 1 of them" in again
+
+
+def test_the_longest_of_bytes_of_one_length(tmp_path, engine):
+    """Are all as long: the first stays."""
+    values = pa.array([b"abcd efgh ijk", b"abcd efgh ijk", None], pa.binary(13))
+    raw = parquet(f"{tmp_path}/0.parquet", pa.table({"b": values}))
+    found = dsm.dedup(str(raw), "b", method="minhash", keep="longest", engine=engine)
+    assert [(one.survivor, one.size) for one in found.largest] == [(0, 2)]
+
+
+def test_help_lists_the_methods():
+    lines = [line.split()[0] for line in told("dedup", "--help").splitlines() if line.split()]
+    assert {"exact", "minhash", "semantic", "phash,"} <= set(lines)
+
+
 def test_a_dry_run_writes_nothing(ds):
     before = objects(ds)
     for option in ("--drop", "--columns"):
@@ -96,6 +172,8 @@ def test_a_dry_run_writes_nothing(ds):
         (["--method", "minhash", "--on", "stars"], "one column"),
         (["--method", "minhash", "--drop", "--columns"], "--drop or --columns"),
         (["--method", "minhash", "--bands", "5000"], "4096"),
+        (["--method", "minhash", "--rows", "200"], "128 permutations have no room for 200 rows"),
+        (["--method", "minhash", "--rows", "90", "--bands", "90"], "at most 4096"),
     ],
 )
 def test_usage(ds, args, names):
@@ -159,6 +237,10 @@ def test_from_python(ds, engine, tmp_path):
     assert found.duplicates == 3
     with pytest.raises(UsageError, match="exact"):
         dsm.dedup(ds, "text", threshold=0.9, engine=engine)
+    with pytest.raises(UsageError, match=r"treshold is not .*'threshold'.* Known: against, bands"):
+        dsm.dedup(ds, "text", method="minhash", treshold=0.9, engine=engine)
+    with pytest.raises(UsageError, match="Only a dataset can be written to"):
+        dsm.dedup(str(other), "text", method="minhash", columns=True, engine=engine)
     with pytest.raises(UsageError, match="no method"):
         dsm.dedup(ds, "text", method="simhash", engine=engine)
     with pytest.raises(NotFound):

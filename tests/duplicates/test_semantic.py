@@ -231,6 +231,14 @@ def test_many_cells_find_nearly_every_pair_and_no_other(tmp_path, engine):
     assert (grouped[want[:, 0]] == grouped[want[:, 1]]).mean() > 0.99
 
 
+def test_low_thresholds_say_what_may_be_missing(tmp_path, engine):
+    """Not those that cells find nearly all pairs of, nor when there is one cell."""
+    for rows, threshold, told in ((5000, 0.6, 1), (5000, 0.8, 0), (500, 0.6, 0)):
+        raw = files(tmp_path / f"raw{rows}-{threshold}", planted(rows, 8), 1)
+        found = dedup_alike(open_parquet(raw), Semantic("v", threshold), engine=engine)
+        assert ["some of those near it may be missing" in n for n in found.notes] == [True] * told
+
+
 @pytest.mark.parametrize("rows", [900, 5000])
 def test_however_cut_the_pairs_are_the_same(tmp_path, engine, rows, small_partitions):
     vectors = planted(rows, 24)
