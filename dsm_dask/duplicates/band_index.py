@@ -171,12 +171,12 @@ def _stored(folders: tuple[str, ...], name: str, data: bytes) -> str:
     for folder in folders[:-1]:
         uri = storage.join(folder, name)
         try:
-            storage.write(uri, data)
+            storage.write(uri, data, durable=False)
         except (AccessDenied, CannotWrite):  # one may only read there
             continue
         return uri
     uri = storage.join(folders[-1], name)
-    storage.write(uri, data)
+    storage.write(uri, data, durable=False)
     return uri
 
 

@@ -154,7 +154,7 @@ class WriteKeys:
         header = np.array([MAGIC, 0, len(firsts), len(rest), bits], "<u8")
         header[1] = xxhash.xxh3_64_intdigest(header[2:].tobytes())
         parts = [header, _index(firsts, bits), _index(rest, bits), firsts, rest]
-        storage.write(uri, b"".join(part.tobytes() for part in parts))
+        storage.write(uri, b"".join(part.tobytes() for part in parts), durable=False)
         return KeyFile(uri, len(firsts), len(rest), bits)
 
 
