@@ -181,7 +181,8 @@ def _central(ordered: npt.NDArray[Any]) -> Central | None:
     numbers = ordered[_finite(ordered)]
     if not len(numbers):
         return None
-    power = math.frexp(max(abs(float(numbers[0])), abs(float(numbers[-1]))))[1]
+    largest = max(abs(float(numbers[0])), abs(float(numbers[-1])))
+    power = math.frexp(largest)[1] if largest else -1000  # zeros are at home at any scale
     # a subnormal scale would lose digits, and an infinite one all of them
     scale = math.ldexp(1.0, -min(max(power, -1000), 1022))
     found = sums.central_sums(numbers, scale)

@@ -309,3 +309,16 @@ def test_lengths(values, dtype, expected):
     assert run(Lengths("x"), [batch(values, dtype)]) == expected
     twice = pa.array([*values, *values], dtype)[len(values) :]
     assert run(Lengths("x"), [batch(twice)]) == expected
+
+
+def test_zeros_beside_tiny_values_have_the_same_shape_however_cut():
+    """Zeros alone have no size of their own: merged with 4e-281, they must not hide it."""
+    tiny = pa.record_batch({"x": [4.1581101773764866e-281]})
+    zeros = pa.record_batch({"x": [0.0, 0.0]})
+    fold = Moments("x")
+    whole = pa.record_batch({"x": [4.1581101773764866e-281, 0.0, 0.0]})
+    expected = run(fold, [whole])
+    assert expected.skewness == pytest.approx(0.70710678)
+    for cut in ([tiny, zeros], [zeros, tiny]):
+        merged = merge_all(fold, [update_all(fold, [batch]) for batch in cut])
+        assert fold.finish(merged) == expected
