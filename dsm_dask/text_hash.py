@@ -11,29 +11,14 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
+
+from dsm_dask.text_bytes import load_word, tail_word
 
 U64 = npt.NDArray[np.uint64]
 
 _compiled = numba.njit(cache=True, nogil=True)
 _ONE, _TWO = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 _FIVE = np.uint64(5)
-
-
-def _load_word(_context: Any, data: Any, _place: Any) -> Any:
-    """The 8 bytes from ``data[place]`` on as a little-endian word. They have to exist."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        place = builder.gep(array.data, [arguments[1]])
-        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(data, types.int64), generate
-
-
-load_word: Any = intrinsic(_load_word)
 
 
 def hash_texts(data: Any, starts: Any, seed: int) -> tuple[U64, U64]:
@@ -65,17 +50,6 @@ def _mixed(word: Any) -> Any:
 
 
 @_compiled
-def _tail(data: Any, place: Any, stop: Any) -> Any:
-    """The fewer than 8 bytes there, as a little-endian word."""
-    if stop >= 8:  # the word that ends there, without what comes before
-        return load_word(data, stop - 8) >> np.uint64(8 * (8 - (stop - place)))
-    word = np.uint64(0)
-    for k in range(stop - place):
-        word |= np.uint64(data[place + k]) << np.uint64(8 * k)
-    return word
-
-
-@_compiled
 def _hash_texts(data: Any, starts: Any, seed: Any, low: Any, high: Any) -> None:
     for i in range(len(low)):
         place, stop = np.int64(starts[i]), np.int64(starts[i + 1])
@@ -88,11 +62,11 @@ def _hash_texts(data: Any, starts: Any, seed: Any, low: Any, high: Any) -> None:
             two = (_rotated(two, 31) + one) * _FIVE + np.uint64(0x38495AB5)
             place += 16
         if place + 8 < stop:
-            two ^= _rotated(_tail(data, place + 8, stop) * _TWO, 33) * _ONE
+            two ^= _rotated(tail_word(data, place + 8, stop) * _TWO, 33) * _ONE
         if place + 8 <= stop:
             one ^= _rotated(load_word(data, place) * _ONE, 31) * _TWO
         elif place < stop:
-            one ^= _rotated(_tail(data, place, stop) * _ONE, 31) * _TWO
+            one ^= _rotated(tail_word(data, place, stop) * _ONE, 31) * _TWO
         one ^= size
         two ^= size
         one += two

@@ -10,10 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from dsm_dask import storage
-from dsm_dask.arrays import plain_type
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
 from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
 from dsm_dask.duplicates.edges import EdgeFile
@@ -22,6 +19,7 @@ from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
+from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table
 
 SHOWN_COLUMNS = 3
@@ -146,13 +144,11 @@ class _Run:
         texts = [
             name
             for name in self.tables[0].schema.names
-            if all(_is_text(table, name) for table in self.tables)
+            if all(_kind(table, name) == "string" for table in self.tables)
         ]
         return [self.method.on] if self.method.on in texts else texts[:SHOWN_COLUMNS]
 
 
-def _is_text(table: Table, name: str) -> bool:
-    if name not in table.schema.names:
-        return False
-    dtype = plain_type(table.schema.field(name).type)
-    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
+def _kind(table: Table, name: str) -> str | None:
+    schema = table.schema
+    return kind_of(schema.field(name).type) if name in schema.names else None

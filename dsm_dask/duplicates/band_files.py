@@ -25,6 +25,7 @@ import xxhash
 
 from dsm_dask import storage
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.errors import NotFound
 
 U64 = npt.NDArray[np.uint64]
@@ -142,7 +143,7 @@ class BandFile:
         pairs = self._all_copies()
         orphans = pairs[np.isin(pairs[:, 0], gone) & ~np.isin(pairs[:, 1], gone)]
         orphans = orphans[np.lexsort((orphans[:, 1], orphans[:, 0]))]
-        renamed = orphans[_first_of_runs(orphans[:, 0])]
+        renamed = orphans[first_of_runs(orphans[:, 0])]
         storage.write(uri, gone.tobytes() + renamed.astype("<u8").tobytes(), durable=False)
         return dataclasses.replace(
             self,
@@ -203,12 +204,6 @@ def _renamed(rows: U64, pairs: U64) -> U64:
         return rows
     place = np.minimum(np.searchsorted(pairs[:, 0], rows), len(pairs) - 1)
     found: U64 = np.where(pairs[place, 0] == rows, pairs[place, 1], rows)
-    return found
-
-
-def _first_of_runs(ordered: U64) -> npt.NDArray[np.bool_]:
-    found = np.ones(len(ordered), np.bool_)
-    found[1:] = ordered[1:] != ordered[:-1]
     return found
 
 

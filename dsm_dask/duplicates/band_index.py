@@ -33,6 +33,7 @@ from dsm_dask.duplicates.band_files import (
     read_blocks,
 )
 from dsm_dask.duplicates.damage import DamagedFile
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.errors import AccessDenied, CannotWrite
 from dsm_dask.table import ROW_ID, Partition
@@ -145,13 +146,13 @@ class _Block:
 
     def encoded(self, digest: int, earlier: int) -> tuple[bytes, BandFile]:
         """The bytes of the file, and its description without a place."""
-        from dsm_dask.duplicates import kernels
+        from dsm_dask.stats.kernels import sort_pairs
 
         rows = np.concatenate(self._told)
         first, copies = _copies(np.concatenate(self._digests), rows)
         keys = np.concatenate(self._keys)[first].reshape(-1)
         self._keys = self._digests = []
-        keys, owners = kernels.sort_pairs(keys, np.repeat(rows[first], self._minhash.bands))
+        keys, owners = sort_pairs(keys, np.repeat(rows[first], self._minhash.bands))
         whole = np.concatenate(self._every)
         order = np.argsort(whole, kind="stable")
         kinds = np.concatenate(self._kinds)[order]
@@ -183,9 +184,7 @@ def _stored(folders: tuple[str, ...], name: str, data: bytes) -> str:
 def _copies(digests: U64, rows: U64) -> tuple[npt.NDArray[np.int64], U64]:
     """Places of the first row of each digest, and pairs (its row id, the row id of a copy)."""
     order = np.lexsort((rows, digests[:, 1], digests[:, 0]))
-    ordered = digests[order]
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    is_first = first_of_runs(*digests[order].T)
     run = np.cumsum(is_first) - 1
     firsts = order[is_first]
     copies = order[~is_first]

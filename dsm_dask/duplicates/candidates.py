@@ -16,6 +16,7 @@ from dsm_dask import codec, storage
 from dsm_dask.duplicates.band_files import BandFile
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.shares import side_by_side
 from dsm_dask.engine import Engine
 
@@ -119,9 +120,9 @@ def _range_of(table: int, file: BandFile, low: int, high: int) -> tuple[U64, U64
 
 def _linked(keys: U64, nodes: U64) -> tuple[U64, U64]:
     """Pairs (smallest node, other node) of each run of equal keys that has a row of the data."""
-    from dsm_dask.duplicates import kernels
+    from dsm_dask.stats.kernels import sort_pairs
 
-    keys, nodes = kernels.sort_pairs(keys, nodes)
+    keys, nodes = sort_pairs(keys, nodes)
     again = keys[1:] == keys[:-1]
     shared = np.zeros(len(keys), np.bool_)
     shared[1:] |= again
@@ -129,7 +130,7 @@ def _linked(keys: U64, nodes: U64) -> tuple[U64, U64]:
     keys, nodes = keys[shared], nodes[shared]
     if not len(keys):
         return nodes, nodes
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    starts = np.flatnonzero(first_of_runs(keys))
     least = np.repeat(np.minimum.reduceat(nodes, starts), np.diff(np.append(starts, len(keys))))
     kept = (nodes != least) & (tables_of(least) == 0)
     return least[kept], nodes[kept]

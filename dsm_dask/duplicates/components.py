@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from dsm_dask import storage
 from dsm_dask.duplicates.edges import EDGE, EdgeFile
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.shares import destinations_of, read_shares, write_shares
 from dsm_dask.engine import Engine
 
@@ -153,7 +154,7 @@ def _write_pieces(
     members: Records, edges: Records, folder: str, size: int, name: str = "piece"
 ) -> list[Piece]:
     """Cut sorted members and edges between components."""
-    starts = _first_of_runs(members["root"])
+    starts = np.flatnonzero(first_of_runs(members["root"]))
     found: list[Piece] = []
     begin = edge = 0
     heads = members["root"][starts]
@@ -178,13 +179,6 @@ def _roots_of(nodes: U64, members: Records) -> U64:
     place = order[np.searchsorted(members["node"], nodes, sorter=order)]
     found: U64 = members["root"][place]
     return found
-
-
-def _first_of_runs(ordered: U64) -> npt.NDArray[np.int64]:
-    """Where runs of equal numbers begin."""
-    if not len(ordered):
-        return np.empty(0, np.int64)
-    return np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -279,7 +273,7 @@ class _Star:
     def run(self) -> int:
         links = _unique(read_shares(self.links, self.share, self.shares, _LINK))
         node, other = links["node"], links["other"]
-        starts = _first_of_runs(node)
+        starts = np.flatnonzero(first_of_runs(node))
         least = np.minimum.reduceat(other, starts) if len(starts) else node[:0]
         least = np.minimum(least, node[starts])
         near = np.repeat(least, np.diff(np.append(starts, len(node))))

@@ -14,6 +14,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from dsm_dask.duplicates.kernels import unite
+
 Ints = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float64]
 
@@ -62,42 +64,10 @@ class Forest:
         self._held = int(kept.sum())
 
 
-def unite(clusters: Ints, left: Ints, right: Ints) -> None:
-    """Number the clusters anew that links join, in place: the number of a cluster is its least
-    node.
-
-    >>> clusters = np.arange(4)
-    >>> unite(clusters, np.array([3]), np.array([1]))
-    >>> clusters.tolist()
-    [0, 1, 2, 1]
-    """
-    _unite(clusters, left, right)
-
-
-@_compiled
-def _unite(parent: Any, left: Any, right: Any) -> None:
-    for i in range(len(left)):
-        _join(parent, left[i], right[i])
-    for node in range(len(parent)):
-        parent[node] = parent[parent[node]]  # a parent comes before its children
-
-
 @_compiled
 def _kruskal(left: Any, right: Any, nodes: int) -> Any:
     parent = np.arange(nodes)
     kept = np.zeros(len(left), np.bool_)
     for i in range(len(left)):
-        kept[i] = _join(parent, left[i], right[i])
+        kept[i] = unite(parent, left[i], right[i])
     return kept
-
-
-@_compiled
-def _join(parent: Any, one: int, other: int) -> bool:
-    while parent[one] != one:
-        parent[one] = parent[parent[one]]
-        one = parent[one]
-    while parent[other] != other:
-        parent[other] = parent[parent[other]]
-        other = parent[other]
-    parent[max(one, other)] = min(one, other)
-    return bool(one != other)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask.duplicates.bands import BITS, band_of, masks
-from dsm_dask.duplicates.forest import Forest, unite
+from dsm_dask.duplicates.forest import Forest
+from dsm_dask.duplicates.kernels import join
 
 U64 = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ def pairs_within(
         one, two = order[left], order[right]
         forest.add(np.minimum(one, two), np.maximum(one, two), -bits.astype(np.float64))
         if crowded:
-            unite(cluster, left, right)
+            join(cluster, left, right)
         first = stop
     left, right, weight = forest.links()
     return left, right, (-weight).astype(np.int64)

@@ -37,6 +37,7 @@ from dsm_dask.duplicates.shares import read_shares, side_by_side, write_shares
 from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, DsmError, SchemaError, StoreUnreachable, UsageError
 from dsm_dask.report.text import many
+from dsm_dask.stats.values import kind_of
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
 
 U64 = npt.NDArray[np.uint64]
@@ -164,20 +165,13 @@ def image_pairs(
 
 def _check(table: Table, column: str) -> None:
     check_columns(table, (column,))
-    dtype, types = plain_type(table.schema.field(column).type), pa.types
-    if types.is_string(dtype) or types.is_large_string(dtype) or _is_binary(dtype):
+    dtype = plain_type(table.schema.field(column).type)
+    if kind_of(dtype) in {"string", "binary"}:
         return
     raise SchemaError(
         f"The column {column!r} is of type {dtype}, which holds no images.",
         where=table.uri,
         valid="Images are bytes (binary), or strings: the URIs where they are.",
-    )
-
-
-def _is_binary(dtype: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_fixed_size_binary(dtype)
     )
 
 

@@ -80,6 +80,15 @@ def unite(parents: Any, left: int, right: int) -> bool:
 
 
 @_compiled
+def join(parents: Any, left: Any, right: Any) -> None:
+    """Join what edges connect, in place: then each node's parent is the smallest of its tree."""
+    for i in range(len(left)):
+        unite(parents, left[i], right[i])
+    for node in range(len(parents)):
+        parents[node] = parents[parents[node]]  # a parent comes before its children
+
+
+@_compiled
 def roots(nodes: int, left: Any, right: Any) -> Any:
     """For each of ``nodes`` numbers, the smallest one that the edges connect it with.
 
@@ -87,10 +96,7 @@ def roots(nodes: int, left: Any, right: Any) -> Any:
     so the order of the edges makes no difference.
     """
     parents = np.arange(nodes)
-    for i in range(len(left)):
-        unite(parents, left[i], right[i])
-    for node in range(nodes):
-        parents[node] = parents[parents[node]]
+    join(parents, left, right)
     return parents
 
 
@@ -108,50 +114,3 @@ def strongest(nodes: int, left: Any, right: Any, similarity: Any) -> Any:
         if np.isnan(found[b]) or s > found[b]:
             found[b] = s
     return found
-
-
-@_compiled
-def sort_pairs(keys: Any, values: Any) -> Any:
-    """Sort uint64 keys, with the value of each; values of equal keys stay in their order.
-
-    Least significant digit radix sort of the upper 33 bits that differ at all, then insertion: keys
-    that are hashes are almost sorted by then. Three times as fast as ``np.argsort``.
-    """
-    size = len(keys)
-    if size == 0:
-        return keys, values
-    low, high = keys[0], keys[0]
-    for i in range(size):
-        low, high = min(low, keys[i]), max(high, keys[i])
-    bits = 0
-    while bits < 64 and (high - low) >> np.uint64(bits):
-        bits += 1
-    source, other = keys.copy(), np.empty_like(keys)
-    carried, spare = values.copy(), np.empty_like(values)
-    mask = np.uint64((1 << 11) - 1)
-    for step in range(3):
-        if bits <= 11 * (2 - step):
-            continue
-        shift = np.uint64(max(0, bits - 11 * (3 - step)))
-        counts = np.zeros(1 << 11, np.int64)
-        for i in range(size):
-            counts[((source[i] - low) >> shift) & mask] += 1
-        total = 0
-        for place in range(1 << 11):
-            held = counts[place]
-            counts[place] = total
-            total += held
-        for i in range(size):
-            place = ((source[i] - low) >> shift) & mask
-            at = counts[place]
-            other[at], spare[at] = source[i], carried[i]
-            counts[place] = at + 1
-        source, other, carried, spare = other, source, spare, carried
-    for i in range(1, size):
-        key, value = source[i], carried[i]
-        at = i
-        while at > 0 and source[at - 1] > key:
-            source[at], carried[at] = source[at - 1], carried[at - 1]
-            at -= 1
-        source[at], carried[at] = key, value
-    return source, carried

@@ -16,7 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from dsm_dask.duplicates.forest import Forest, unite
+from dsm_dask.duplicates.forest import Forest
+from dsm_dask.duplicates.kernels import join
 from dsm_dask.duplicates.unit_vectors import Vectors
 
 BLOCK = 1024
@@ -76,7 +77,7 @@ class _Pairs:
             if len(near) * LEAST_SHARE < len(free):
                 return
             self._crowded = True
-            unite(self._cluster, np.full(len(near), leader), near)
+            join(self._cluster, np.full(len(near), leader), near)
 
     def order(self, some: npt.NDArray[np.bool_]) -> Ints:
         """Some of the rows, those of a cluster next to each other."""
@@ -117,7 +118,7 @@ class _Pairs:
             rights.append(b)
         found = np.concatenate(rights)
         if self._crowded:
-            unite(self._cluster, np.concatenate(lefts), found)
+            join(self._cluster, np.concatenate(lefts), found)
         return found
 
 

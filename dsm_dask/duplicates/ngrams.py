@@ -20,6 +20,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from dsm_dask.text_bytes import mixed
+
 Vectors = npt.NDArray[np.float32]
 
 SPREAD = 4
@@ -115,7 +117,7 @@ def _characters(
                 hashed = (hashed ^ np.uint64(plain[end])) * _PRIME
                 end += 1
             if seen == size:
-                held, weight = _count(_mix(hashed), keys, counts, used, held, weight, part)
+                held, weight = _count(mixed(hashed), keys, counts, used, held, weight, part)
     _scale(part, weight + _project(keys, counts, used, held, part))
 
 
@@ -137,7 +139,7 @@ def _word_runs(
                     seen += 1
                 end += 1
             if seen == size:
-                held, weight = _count(_mix(hashed), keys, counts, used, held, weight, part)
+                held, weight = _count(mixed(hashed), keys, counts, used, held, weight, part)
     _scale(part, weight + _project(keys, counts, used, held, part))
 
 
@@ -166,12 +168,12 @@ def _project(keys: Any, counts: Any, used: Any, held: int, part: Any) -> float:
         slot = used[i]
         weight = 1.0 if counts[slot] == 1 else 1.0 + math.log(counts[slot])
         squares += weight * weight
-        mixed = _mix(keys[slot] + _STEP)
+        word = mixed(keys[slot] + _STEP)
         for _ in range(SPREAD):  # 15 bits say which component, one bit the sign
-            place = np.int64(((mixed & _PLACE) * np.uint64(len(part))) >> np.uint64(15))
-            sign = np.float64((mixed >> np.uint64(15)) & np.uint64(1))
+            place = np.int64(((word & _PLACE) * np.uint64(len(part))) >> np.uint64(15))
+            sign = np.float64((word >> np.uint64(15)) & np.uint64(1))
             part[place] += weight * (1.0 - 2.0 * sign)
-            mixed >>= np.uint64(16)
+            word >>= np.uint64(16)
         counts[slot] = 0
     return squares
 
@@ -185,11 +187,3 @@ def _scale(part: Any, squares: float) -> None:
 @_compiled
 def _add(part: Any, total: Any) -> None:
     total += part
-
-
-@_compiled
-def _mix(x: Any) -> Any:
-    """The finaliser of SplitMix64."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ import xxhash
 from dsm_dask import codec, storage
 from dsm_dask.duplicates.components import Piece
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, write_edges
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
 
 U64 = npt.NDArray[np.uint64]
@@ -213,22 +213,19 @@ class Recall:
 
 def groups_of(members: Records, edges: Records) -> Records:
     """The groups of a piece by root, with their sums, and nothing found yet."""
-    starts = np.flatnonzero(np.concatenate([[True], members["root"][1:] != members["root"][:-1]]))
+    from dsm_dask.stats.kernels import mix
+
+    starts = np.flatnonzero(first_of_runs(members["root"]))
     found = np.zeros(len(starts), GROUP)
     found["root"] = members["root"][starts]
     order = np.argsort(members["node"])
     place = order[np.searchsorted(members["node"], edges["left"], sorter=order)]
     owner = np.searchsorted(found["root"], members["root"][place])
     for field, seed in (("high", 0x9E3779B97F4A7C15), ("low", 0xD6E8FEB86659FD93)):
-        rows = _mix(members["node"] ^ np.uint64(seed))
+        rows = mix(np.ascontiguousarray(members["node"]), np.uint64(seed))
         found[field] = np.add.reduceat(rows, starts)
-        links = _mix(_mix(edges["left"] ^ np.uint64(seed)) + edges["right"])
+        links = mix(
+            mix(np.ascontiguousarray(edges["left"]), np.uint64(seed)) + edges["right"], np.uint64(0)
+        )
         np.add.at(found[field], owner, links)
     return found
-
-
-def _mix(x: Any) -> U64:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: U64 = x ^ (x >> np.uint64(31))
-    return mixed

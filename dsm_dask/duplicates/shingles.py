@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from dsm_dask.arrays import plain, plain_type, validity
 from dsm_dask.errors import SchemaError, UsageError
+from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table
 
 U64 = npt.NDArray[np.uint64]
@@ -76,21 +77,12 @@ class Shingles:
 def check_text(table: Table, column: str) -> None:
     """Raise SchemaError when a column holds no text."""
     dtype = plain_type(table.schema.field(column).type)
-    if not (_is_text(dtype) or pa.types.is_null(dtype)):
+    if kind_of(dtype) not in {"string", "binary", "null"}:
         raise SchemaError(
             f"Column {column!r} is of type {dtype}, not text.",
             where=table.uri,
             valid="Give a column of strings or binaries, or compare values with --method exact.",
         )
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(dtype) or types.is_large_string(dtype)
-        or types.is_binary(dtype) or types.is_large_binary(dtype)
-        or types.is_fixed_size_binary(dtype)
-    )  # fmt: skip
 
 
 def buffers(texts: pa.Array) -> Buffers:

@@ -19,6 +19,8 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from dsm_dask.text_bytes import load_word, mixed, wide_space
+
 _compiled = numba.njit(cache=True, nogil=True)
 
 BLOCK = 4096
@@ -31,7 +33,6 @@ WORD, CHAR = 0, 1
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _BYTE = np.uint64(0xD6E8FEB86659FD93)
-_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 _MIX3 = np.uint64(0xFF51AFD7ED558CCD)
 _STRAY = np.uint64(0x110000)
@@ -43,22 +44,6 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 LANES = 64
 """Permutations taken together: as many 32-bit numbers as fill four of the widest registers."""
-
-
-def _load(context: Any, data: Any, at: Any) -> Any:
-    """The eight bytes from ``data[at]`` on, as a little-endian number."""
-
-    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = target.make_array(signature.args[0])(target, builder, arguments[0])
-        place = builder.gep(array.data, [arguments[1]])
-        found = builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()))
-        found.align = 1
-        return found
-
-    return numba.uint64(data, numba.intp), generate
-
-
-load: Any = intrinsic(_load)
 
 
 def _trailing_zeros(context: Any, number: Any) -> Any:
@@ -85,33 +70,6 @@ _WHITE = _white_table()
 
 
 @_compiled
-def _mix(x: Any) -> Any:
-    x = (x ^ (x >> np.uint64(30))) * _MIX1
-    x = (x ^ (x >> np.uint64(27))) * _MIX2
-    return x ^ (x >> np.uint64(31))
-
-
-@_compiled
-def _wide_space(data: Any, at: int, end: int) -> int:
-    """Bytes of the white space of several bytes that begins here; 0 when there is none."""
-    first = data[at]
-    if first == 0xC2:
-        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
-    if at + 2 >= end:
-        return 0
-    second, third = data[at + 1], data[at + 2]
-    if first == 0xE1:
-        return 3 if second == 0x9A and third == 0x80 else 0
-    if first == 0xE3:
-        return 3 if second == 0x80 and third == 0x80 else 0
-    if second == 0x81:
-        return 3 if third == 0x9F else 0
-    if second != 0x80:
-        return 0
-    return 3 if 0x80 <= third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF else 0
-
-
-@_compiled
 def _add(hashed: Any, value: Any, count: Any) -> Any:
     """A word's hash with up to eight bytes more, or with one special byte (``count`` 9)."""
     hashed = ((hashed ^ value) + np.uint64(count) * _MIX2) * _BYTE
@@ -131,7 +89,7 @@ def _words(data: Any, at: int, end: int, units: Any, count: int) -> Any:
     while at < end:
         plain = 0
         if at <= fast:
-            word = load(data, at)
+            word = load_word(data, at)
             stops = ((word - _BELOW) | word) & _HIGHS
             plain = min(end - at, trailing_zeros(stops) >> 3)
             kept = word & (_ALL >> np.uint64(64 - 8 * plain)) if plain else _ZERO
@@ -150,7 +108,7 @@ def _words(data: Any, at: int, end: int, units: Any, count: int) -> Any:
             kind = _WHITE[byte]
             step = 1
             if kind == 2:
-                step = _wide_space(data, at, end)
+                step = wide_space(data, at, end)
                 kind, step = (1, step) if step else (0, 1)
             elif kind == 0 and 0x21 <= byte < 0x80:
                 break
@@ -216,7 +174,7 @@ def _shingle(units: Any, count: int, size: int, shingles: Any) -> int:
         rolling = (rolling - units[i - 1] * top) * _BASE + units[i + size - 1]
         shingles[i] = rolling
     for i in range(found):
-        shingles[i] = _mix(shingles[i])
+        shingles[i] = mixed(shingles[i])
     return found
 
 
@@ -226,7 +184,7 @@ def _short(units: Any, count: int) -> Any:
     rolling = np.uint64(count)
     for i in range(count):
         rolling = rolling * _BASE + units[i]
-    return _mix(rolling)
+    return mixed(rolling)
 
 
 @_compiled
@@ -258,7 +216,29 @@ def _band_keys(mins: Any, rows: int, keys: Any) -> None:
         for i in range(band * rows, (band + 1) * rows):
             key = (key ^ np.uint64(mins[i])) * _BYTE
             key ^= key >> np.uint64(29)
-        keys[band] = _mix(key)
+        keys[band] = mixed(key)
+
+
+@_compiled
+def _next_shingles(
+    data: Any, at: Any, end: Any, unit: int, size: int, units: Any, shingles: Any, carried: int,
+    total: int,
+) -> Any:  # fmt: skip
+    """Fill ``shingles`` from the next block of a text: how many, where to go on, how many units
+    are carried over to the next block, and how many the text has had."""
+    if unit == WORD:
+        count, at = _words(data, at, end, units, carried)
+    else:
+        count, at = _chars(data, at, end, units, carried)
+    total += count - carried
+    found = _shingle(units, count, size, shingles)
+    if found == 0 and at >= end and total and total < size:
+        shingles[0] = _short(units, count)
+        found = 1
+    carried = min(count, size - 1)
+    for i in range(carried):
+        units[i] = units[count - carried + i]
+    return found, at, carried, total
 
 
 @_compiled
@@ -285,22 +265,13 @@ def sign(
         first, second = np.uint64(0), np.uint64(0)
         carried, total = 0, 0
         while at < end:
-            if unit == WORD:
-                count, at = _words(data, at, end, units, carried)
-            else:
-                count, at = _chars(data, at, end, units, carried)
-            total += count - carried
-            found = _shingle(units, count, size, shingles)
-            if found == 0 and at >= end and total and total < size:
-                shingles[0] = _short(units, count)
-                found = 1
+            found, at, carried, total = _next_shingles(
+                data, at, end, unit, size, units, shingles, carried, total
+            )
             for i in range(found):
                 first += shingles[i]
                 second += (shingles[i] ^ (shingles[i] >> np.uint64(29))) * _MIX3
             _keep_smallest(shingles, found, factors, addends, mins)
-            carried = min(count, size - 1)
-            for i in range(carried):
-                units[i] = units[count - carried + i]
         units_of[row] = total
         if total:
             digests[row, 0], digests[row, 1] = first, second
@@ -323,20 +294,11 @@ def shingle_sets(data: Any, offsets: Any, valid: Any, unit: int, size: int, room
         at, end = offsets[row], offsets[row + 1]
         begin, carried, total = filled, 0, 0
         while at < end:
-            if unit == WORD:
-                count, at = _words(data, at, end, units, carried)
-            else:
-                count, at = _chars(data, at, end, units, carried)
-            total += count - carried
-            made = _shingle(units, count, size, shingles)
-            if made == 0 and at >= end and total and total < size:
-                shingles[0] = _short(units, count)
-                made = 1
+            made, at, carried, total = _next_shingles(
+                data, at, end, unit, size, units, shingles, carried, total
+            )
             found[filled : filled + made] = shingles[:made]
             filled += made
-            carried = min(count, size - 1)
-            for i in range(carried):
-                units[i] = units[count - carried + i]
         if filled - begin > LARGE:
             counts[row] = _distinct_of_many(found[begin:filled])
             filled = begin + counts[row]

@@ -26,6 +26,7 @@ from dsm_dask import codec, storage
 from dsm_dask.duplicates.components import LIMIT, Piece, components
 from dsm_dask.duplicates.directory import directory
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, write_edges
+from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.set_files import WriteSets, open_sets
 from dsm_dask.duplicates.settled import Recall, Recalled, Settled, SettledFile, groups_of
@@ -219,11 +220,8 @@ def _same(digests: U64, counts: Any, group: npt.NDArray[np.int64]) -> npt.NDArra
     """For each member, the first one of its group that has the same set. Members of a group are in
     the order of their nodes."""
     order = np.lexsort((np.arange(len(group)), digests[:, 1], digests[:, 0], counts, group))
-    keys = np.stack(
-        [group.astype(np.uint64), counts.astype(np.uint64), digests[:, 0], digests[:, 1]], axis=1
-    )[order]
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+    keys = (group, counts, digests[:, 0], digests[:, 1])
+    is_first = first_of_runs(*(key[order] for key in keys))
     found = np.empty(len(order), np.int64)
     found[order] = order[is_first][np.cumsum(is_first) - 1]
     return found

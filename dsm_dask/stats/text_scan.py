@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask.stats.kernels import hash_text
-from dsm_dask.text_hash import load_word
+from dsm_dask.text_bytes import load_word, wide_space
 
 Int64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -82,18 +82,7 @@ def _space_at(data: Bytes, at: int, end: int) -> int:
     byte = data[at]
     if byte == 32 or 9 <= byte <= 13:
         return 1
-    if byte == 0xC2:
-        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
-    if byte < 0xE1 or byte > 0xE3 or at + 2 >= end:
-        return 0
-    second, third = data[at + 1], data[at + 2]
-    if byte == 0xE1:
-        return 3 if second == 0x9A and third == 0x80 else 0
-    if byte == 0xE3:
-        return 3 if second == 0x80 and third == 0x80 else 0
-    if second == 0x80:
-        return 3 if 0x80 <= third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF else 0
-    return 3 if second == 0x81 and third == 0x9F else 0
+    return wide_space(data, at, end)
 
 
 @_compiled
