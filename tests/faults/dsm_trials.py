@@ -57,6 +57,12 @@ def objects(place: str | Path) -> dict[str, tuple[int, str]]:
     return {item.uri: (item.size, item.etag) for item in storage.listing(str(place))}
 
 
+def scratch(place: str | Path) -> list[str]:
+    """What runs left in their folders of scratch below a place."""
+    found = [uri.removeprefix(str(place)).split("/") for uri in objects(place)]
+    return ["/".join(parts) for parts in found if "work" in parts]
+
+
 def flip(uri: str, position: int) -> None:
     """Turn one bit of an object."""
     data = bytearray(storage.read(uri))
