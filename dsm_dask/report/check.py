@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsm_dask.report import text
-from dsm_dask.report.story import Number, Phrase
+from dsm_dask.report.phrases import Number, Phrase
 
 Json = Mapping[str, Any]
 

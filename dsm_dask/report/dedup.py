@@ -9,7 +9,7 @@ from typing import Any
 from dsm_dask.report import text
 from dsm_dask.report.check import shown
 from dsm_dask.report.columns import Top
-from dsm_dask.report.story import Number, Phrase
+from dsm_dask.report.phrases import Number, Phrase
 
 Json = Mapping[str, Any]
 

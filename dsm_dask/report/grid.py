@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dsm_dask.report import distance, text
-from dsm_dask.report.story import Number, Phrase
+from dsm_dask.report.phrases import Number, Phrase
 
 Json = Mapping[str, Any]
 

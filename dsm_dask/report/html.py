@@ -14,7 +14,22 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from dsm_dask.report import check, clusters, columns, dedup, drift, grid, story, table, text
+from dsm_dask.report import (
+    check,
+    clusters,
+    columns,
+    dedup,
+    drift,
+    dropped,
+    grid,
+    moved,
+    steps,
+    story,
+    table,
+    text,
+    timeline,
+)
+from dsm_dask.report.phrases import Number
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,7 +56,7 @@ def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
         cards=cards,
         remarks=columns.remarks(cards, profile),
         numbers=_profile_numbers(profile),
-        left_out=story.left_out({"steps": [{"result": profile}]}),
+        left_out=_left_out(profile),
         rows=text.many(profile.get("rows") or 0, "row"),
         before=None,
         matrix=matrix,
@@ -71,7 +86,7 @@ def drift_page(found: Mapping[str, Any], *, title: str) -> str:
         sides=sides,
         verdict=drift.verdict(found),
         numbers=drift.numbers(found),
-        left_out=story.left_out({"steps": [{"result": found}]}),
+        left_out=_left_out(found),
         schema=drift.schema(found),
         importance=drift.importance(found),
         overview=drift.overview(cards),
@@ -137,7 +152,7 @@ def check_page(found: Mapping[str, Any], *, title: str) -> str:
         sides={key: text.visible(found.get(key) or "") for key in ("data", "against")},
         verdict=check.verdict(found),
         numbers=check.numbers(found),
-        left_out=story.left_out({"steps": [{"result": found}]}),
+        left_out=_left_out(found),
         groups=check.groups(found),
         passed=bool(found.get("passed", not found.get("findings"))),
         data=data_block([]),
@@ -161,7 +176,7 @@ def dedup_page(found: Mapping[str, Any], *, title: str) -> str:
         method=text.visible(found.get("method") or "exact"),
         headline=dedup.headline(found),
         numbers=dedup.numbers(found),
-        left_out=story.left_out({"steps": [{"result": found}]}),
+        left_out=_left_out(found),
         evidence=dedup.evidence(found),
         committed=bool(found.get("committed")),
         settings=dedup.settings(found),
@@ -185,7 +200,7 @@ def run_page(run: Mapping[str, Any], *, title: str) -> str:
     >>> "<h1>Demo</h1>" in page, "None" in page
     (True, False)
     """
-    profiles = [story.result(step) for step in story.steps(run, "profile")]
+    profiles = [steps.result(step) for step in steps.steps(run, "profile")]
     after = profiles[-1] if profiles else {}
     before = profiles[0] if len(profiles) > 1 else None
     cards = columns.cards(after, before)
@@ -196,11 +211,11 @@ def run_page(run: Mapping[str, Any], *, title: str) -> str:
         remarks=columns.remarks(cards, after),
         headline=story.headline(run),
         numbers=story.numbers(run),
-        versions=story.versions(run),
-        differences=story.differences(run),
-        reasons=story.reasons(run),
-        moved=story.moved(run),
-        left_out=story.left_out(run),
+        versions=timeline.versions(run),
+        differences=timeline.differences(run),
+        reasons=dropped.reasons(run),
+        moved=moved.moved(run),
+        left_out=steps.left_out(run),
         facts=_facts(run),
         rows=text.many(after.get("rows") or 0, "row"),
         before=None if before is None else text.many(before.get("rows") or 0, "row"),
@@ -226,7 +241,7 @@ def _grid_values(found: Mapping[str, Any], made: grid.Grid, title: str) -> dict[
     return {
         "title": text.visible(title),
         "grid": made,
-        "left_out": story.left_out({"steps": [{"result": found}]}),
+        "left_out": _left_out(found),
         "remarks": grid.remarks(found),
         "data": data_block(_grid_charts(made, 0)),
     }
@@ -240,31 +255,36 @@ def _grid_charts(made: grid.Grid | None, at: int) -> list[dict[str, Any]]:
     return [head, *({**row, "head": at} for row in rows)]
 
 
-def _profile_numbers(profile: Mapping[str, Any]) -> list[story.Number]:
+def _left_out(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Partitions that were skipped on the way to a result."""
+    return steps.left_out({"steps": [{"result": found}]})
+
+
+def _profile_numbers(profile: Mapping[str, Any]) -> list[Number]:
     every = profile.get("columns") or {}
     found = {name: column for name, column in every.items() if not column.get("path")}
     inside = len(every) - len(found)
     rows = profile.get("rows") or 0
     nulls = sum(column.get("nulls") or 0 for column in found.values())
     shown = [
-        story.Number("Rows", text.count(rows)),
-        story.Number("Columns", text.count(len(found)),
+        Number("Rows", text.count(rows)),
+        Number("Columns", text.count(len(found)),
                      f"and {text.many(inside, 'path')} inside them" if inside else ""),
     ]  # fmt: skip
     if rows and found:
         share = text.share(nulls, rows * len(found))
-        shown.append(story.Number("Missing", share, "of all values are null"))
+        shown.append(Number("Missing", share, "of all values are null"))
     whole = profile.get("table") or {}
     if whole.get("bytes"):
         parts = text.many(whole.get("partitions") or 0, "partition")
-        shown.append(story.Number("Stored", text.size(whole["bytes"]), f"in {parts}"))
+        shown.append(Number("Stored", text.size(whole["bytes"]), f"in {parts}"))
     io = profile.get("io") or {}
     for label, key, note in (
         ("Read", "bytes_read", "by the workers, in one scan"),
         ("Reached the client", "client_bytes", "results only"),
     ):
         if io.get(key) is not None:
-            shown.append(story.Number(label, text.size(io[key]), note))
+            shown.append(Number(label, text.size(io[key]), note))
     return shown
 
 
@@ -272,7 +292,7 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
     named = run.get("job")
     spent = run.get("seconds")
     facts = [f"Job {text.visible(named)}"] if named else []
-    facts += [text.many(len(story.steps(run)), "step")] if story.steps(run) else []
+    facts += [text.many(len(steps.steps(run)), "step")] if steps.steps(run) else []
     return facts + ([text.seconds(spent)] if spent is not None else [])
 
 
