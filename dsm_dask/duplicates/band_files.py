@@ -1,11 +1,12 @@
 """The layout of band files: what :mod:`dsm_dask.duplicates.band_index` keeps of a partition.
 
 Little-endian: :data:`HEAD` u64 (magic, XXH3-64 of the rest of the head with marks and sums, digest
-of the rows, rows, keys, copies, empty, nulls, short, unspaced, XXH3-64 of the copies and of the
-rows, step of the marks, earlier blocks, number of marks); :data:`MARKS` u64 (every ``step``-th key)
-and as many XXH3-64 of the keys from a mark to the next one with their row ids; the keys, u64
-ascending; the row id of each, u64; the copies, pairs of row ids (first, copy), by copy; all row
-ids, ascending; what is special about each row, u8 (the bits of :data:`KINDS`).
+of the rows, rows, keys, digests, copies, empty, nulls, short, unspaced, XXH3-64 of the copies and
+of the rows, step of the keys and of the digests, earlier blocks); for the keys and the digests as
+many u64 as :data:`MARKS` says (every ``step``-th first number) and as many XXH3-64 of the records
+from a mark to the next one; the keys (band key, row id), ascending; the digests (two u64 that rows
+of the same shingles share, row id), ascending; the copies, pairs of row ids (first, copy), by copy;
+all row ids, ascending; what is special about each row, u8 (the bits of :data:`KINDS`).
 
 Whatever is read is checked against its sum first: :class:`~dsm_dask.duplicates.damage.DamagedFile`
 is raised when it is not what was written. A partition of many rows has several files; the last one
@@ -31,14 +32,73 @@ from dsm_dask.errors import NotFound
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 
-MAGIC = int.from_bytes(b"dsmband3", "little")
-HEAD, MARKS = 15, 512
-_START = (HEAD + 2 * MARKS) * 8
+MAGIC = int.from_bytes(b"dsmband4", "little")
+HEAD = 16
+KEY, DIGEST = 2, 3
+"""Numbers in a record: (band key, row id), and (two of a digest, row id)."""
+
+MARKS = {KEY: 512, DIGEST: 64}
+_START = (HEAD + 2 * sum(MARKS.values())) * 8
 SUFFIX = ".bands"
 STEP = 1024
 
 KINDS = {"empty": 1, "nulls": 2, "short": 4, "unspaced": 8}
 """Bits of what a row may be."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Records of ``width`` u64, ascending by the first number: how many, every ``step``-th first
+    number, and XXH3-64 of the records from each of these to the next."""
+
+    width: int
+    count: int
+    step: int
+    marks: tuple[int, ...]
+    sums: bytes
+
+    @staticmethod
+    def of(records: U64) -> Section:
+        """The description of ``records``, of shape (records, width)."""
+        count, width = records.shape
+        step = max(STEP, -(-count // MARKS[width]))
+        return Section(width, count, step, tuple(records[::step, 0].tolist()), _sums(records, step))
+
+    @property
+    def size(self) -> int:
+        return self.count * self.width * 8
+
+    def between(self, uri: str, start: int, low: int, high: int) -> U64:
+        """Records of an object, in which the section begins at byte ``start``, of which the first
+        number is from ``low`` to ``high``, both included."""
+        marks = np.array(self.marks, np.uint64)
+        first = max(0, int(np.searchsorted(marks, np.uint64(low))) - 1)
+        last = int(np.searchsorted(marks, np.uint64(high), "right"))
+        if first >= last:
+            return np.empty((0, self.width), np.uint64)
+        records = self._from_mark_to_mark(uri, start, first, last)
+        begin = np.searchsorted(records[:, 0], np.uint64(low))
+        end = np.searchsorted(records[:, 0], np.uint64(high), "right")
+        return records[begin:end]
+
+    def check(self, uri: str, start: int) -> None:
+        """Read all of it; raises DamagedFile when it is not what was written."""
+        if self.marks:
+            self._from_mark_to_mark(uri, start, 0, len(self.marks))
+
+    def _from_mark_to_mark(self, uri: str, start: int, first: int, last: int) -> U64:
+        begin, end = first * self.step, min(self.count, last * self.step)
+        record = self.width * 8
+        with reading(uri):
+            (data,) = storage.read_ranges(uri, [(start + begin * record, start + end * record)])
+        records = np.frombuffer(data, "<u8").reshape(-1, self.width)
+        check(_sums(records, self.step) == self.sums[8 * first : 8 * last], uri)
+        return records
+
+
+def _sums(records: U64, step: int) -> bytes:
+    parts = (records[start : start + step] for start in range(0, len(records), step))
+    return np.array([xxhash.xxh3_64_intdigest(part.data) for part in parts], "<u8").tobytes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +145,13 @@ class BandFile:
     """Rows of the partition now."""
     stored: int
     """Rows of the partition when the file was written."""
-    keys: int
+    keys: Section
+    digests: Section
     copies: int
     counts: Counts
     """Of the rows of the partition now."""
-    step: int
-    marks: tuple[int, ...]
     sums: bytes
-    """XXH3-64 of the keys and row ids from each mark to the next; of the copies; of the rows."""
+    """XXH3-64 of the copies and of the rows."""
     made: bool = False
     """Whether this run wrote it."""
     gone: Gone | None = None
@@ -100,30 +159,44 @@ class BandFile:
     @staticmethod
     def of(row: Sequence[Any]) -> BandFile:
         """The description that :func:`dataclasses.astuple` made ``row`` of."""
-        gone = None if row[-1] is None else Gone(*row[-1])
-        return BandFile(*row[:5], Counts(*row[5]), *row[6:-1], gone)  # type: ignore[call-arg]
+        *told, keys, digests, copies, counts, sums, made, gone = row
+        return BandFile(
+            *told, Section(*keys), Section(*digests), copies, Counts(*counts), sums, made,
+            None if gone is None else Gone(*gone),
+        )  # type: ignore[call-arg]  # fmt: skip
 
     @property
     def size(self) -> int:
-        return _START + 16 * (self.keys + self.copies) + 9 * self.stored
+        return self._rows_at + 9 * self.stored
 
-    def between(self, low: int, high: int) -> tuple[U64, U64]:
-        """Keys from ``low`` to ``high``, both included, ascending, and the row id of each."""
-        marks = np.array(self.marks, np.uint64)
-        first = max(0, int(np.searchsorted(marks, np.uint64(low))) - 1)
-        last = int(np.searchsorted(marks, np.uint64(high), "right"))
-        if first >= last:
-            return np.empty(0, np.uint64), np.empty(0, np.uint64)
-        keys, rows = self._from_mark_to_mark(first, last)
-        begin = np.searchsorted(keys, np.uint64(low))
-        end = np.searchsorted(keys, np.uint64(high), "right")
-        keys, rows = keys[begin:end], rows[begin:end]
+    @property
+    def _digests_at(self) -> int:
+        return _START + self.keys.size
+
+    @property
+    def _copies_at(self) -> int:
+        return self._digests_at + self.digests.size
+
+    @property
+    def _rows_at(self) -> int:
+        return self._copies_at + 16 * self.copies
+
+    def keys_between(self, low: int, high: int) -> U64:
+        """(band key, row id) of keys from ``low`` to ``high``, both included, ascending."""
+        return self._left(self.keys.between(self.uri, _START, low, high))
+
+    def digests_between(self, low: int, high: int) -> U64:
+        """(two numbers of a digest, row id), the first from ``low`` to ``high``, both included."""
+        return self._left(self.digests.between(self.uri, self._digests_at, low, high))
+
+    def _left(self, records: U64) -> U64:
+        """Records of rows that are not gone; successors instead of firsts that are."""
         if self.gone is None:
-            return keys, rows
+            return records
         gone, renamed = self.gone.read()
-        rows = _renamed(rows, renamed)
-        left = ~np.isin(rows, gone)
-        return keys[left], rows[left]
+        records = records.copy()
+        records[:, -1] = _renamed(records[:, -1], renamed)
+        return records[~np.isin(records[:, -1], gone)]
 
     def read_copies(self) -> U64:
         """Pairs of row ids, of shape (copies, 2): the first row of some shingles, and a copy."""
@@ -154,49 +227,27 @@ class BandFile:
 
     def check(self) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""
-        if self.marks:
-            self._from_mark_to_mark(0, len(self.marks))
+        self.keys.check(self.uri, _START)
+        self.digests.check(self.uri, self._digests_at)
         self._all_copies()
         self._all_rows()
 
-    def _from_mark_to_mark(self, first: int, last: int) -> tuple[U64, U64]:
-        begin, end = first * self.step, min(self.keys, last * self.step)
-        rows_at = _START + self.keys * 8
-        with reading(self.uri):
-            keys, rows = storage.read_ranges(
-                self.uri,
-                [(_START + begin * 8, _START + end * 8), (rows_at + begin * 8, rows_at + end * 8)],
-            )
-        wanted = np.frombuffer(self.sums, "<u8")[first:last].tolist()
-        check(_sums(keys, rows, self.step) == wanted, self.uri)
-        return np.frombuffer(keys, "<u8"), np.frombuffer(rows, "<u8")
-
     def _all_copies(self) -> U64:
-        data = self._section(_START + self.keys * 16, 16 * self.copies, -2)
+        data = self._read(self._copies_at, 16 * self.copies, 0)
         return np.frombuffer(data, "<u8").reshape(-1, 2)
 
     def _all_rows(self) -> tuple[U64, U8]:
-        data = self._section(_START + 16 * (self.keys + self.copies), 9 * self.stored, -1)
+        data = self._read(self._rows_at, 9 * self.stored, 1)
         return np.frombuffer(data, "<u8", self.stored), np.frombuffer(
             data, np.uint8, self.stored, 8 * self.stored
         )
 
-    def _section(self, start: int, size: int, sum_at: int) -> memoryview:
+    def _read(self, start: int, size: int, sum_at: int) -> memoryview:
         with reading(self.uri):
             (data,) = storage.read_ranges(self.uri, [(start, start + size)])
         wanted = int(np.frombuffer(self.sums, "<u8")[sum_at])
         check(xxhash.xxh3_64_intdigest(data) == wanted, self.uri)
         return data
-
-
-def _sums(keys: Any, rows: Any, step: int) -> list[int]:
-    """A sum for every ``step`` keys (8 bytes each) with their row ids."""
-    found = []
-    for start in range(0, len(keys), 8 * step):
-        part = xxhash.xxh3_64(keys[start : start + 8 * step])
-        part.update(rows[start : start + 8 * step])
-        found.append(part.intdigest())
-    return found
 
 
 def _renamed(rows: U64, pairs: U64) -> U64:
@@ -208,28 +259,32 @@ def _renamed(rows: U64, pairs: U64) -> U64:
 
 
 def encode(
-    digest: int, earlier: int, keys: U64, owners: U64, copies: U64, rows: U64, kinds: U8
+    digest: int, earlier: int, keys: U64, digests: U64, copies: U64, rows: U64, kinds: U8
 ) -> tuple[bytes, BandFile]:
-    """The bytes of a file, and its description without a place. ``keys`` are ascending, and
-    ``rows`` with the kind of each."""
-    step = max(STEP, -(-len(keys) // MARKS))
-    marks = keys[::step]
-    parts = [part.astype("<u8", copy=False).tobytes() for part in (keys, owners, copies, rows)]
-    last = parts.pop() + kinds.tobytes()
-    ends = [xxhash.xxh3_64_intdigest(parts[2]), xxhash.xxh3_64_intdigest(last)]
-    sums = _sums(parts[0], parts[1], step)
+    """The bytes of a file, and its description without a place. ``keys`` (of shape (keys, 2)),
+    ``digests`` (of shape (rows with keys, 3)) and ``rows`` are ascending, ``kinds`` are those of
+    ``rows``."""
+    last = rows.astype("<u8", copy=False).tobytes() + kinds.tobytes()
+    pairs = copies.astype("<u8", copy=False).tobytes()
+    ends = [xxhash.xxh3_64_intdigest(pairs), xxhash.xxh3_64_intdigest(last)]
+    sections = (Section.of(keys), Section.of(digests))
     counts = Counts.of(kinds)
-    told = [digest, len(rows), len(keys), len(copies), *dataclasses.astuple(counts), *ends]
-    head = np.zeros(HEAD + 2 * MARKS, "<u8")
-    head[2:HEAD] = np.array([*told, step, earlier, len(marks)], "<u8")
-    head[HEAD : HEAD + len(marks)] = marks
-    head[HEAD + MARKS : HEAD + MARKS + len(marks)] = np.array(sums, "<u8")
+    counted = [section.count for section in sections]
+    told = [digest, len(rows), *counted, len(copies), *dataclasses.astuple(counts), *ends]
+    steps = [section.step for section in sections]
+    head = np.zeros(_START // 8, "<u8")
+    head[2:HEAD] = np.array([*told, *steps, earlier], "<u8")
+    at = HEAD
+    for section in sections:
+        most, marks = MARKS[section.width], len(section.marks)
+        head[at : at + marks] = np.array(section.marks, "<u8")
+        head[at + most : at + most + marks] = np.frombuffer(section.sums, "<u8")
+        at += 2 * most
     head[:2] = np.array([MAGIC, xxhash.xxh3_64_intdigest(head[2:].tobytes())], "<u8")
-    size, every = len(rows), np.array([*sums, *ends], "<u8").tobytes()
-    file = BandFile(
-        "", size, size, len(keys), len(copies), counts, step, tuple(marks.tolist()), every, True
-    )
-    return b"".join([head.tobytes(), *parts, last]), file
+    size, sums = len(rows), np.array(ends, "<u8").tobytes()
+    file = BandFile("", size, size, *sections, len(copies), counts, sums, True)
+    bodies = (part.astype("<u8", copy=False).data for part in (keys, digests))
+    return b"".join([head.tobytes(), *bodies, pairs, last]), file
 
 
 def earlier_name(name: str, number: int) -> str:
@@ -268,12 +323,17 @@ def _read_head(uri: str) -> tuple[BandFile, int, int] | None:
 
 def _described(uri: str, raw: memoryview, size: int) -> tuple[BandFile, int, int] | None:
     head = np.frombuffer(raw, "<u8")
-    magic, whole, digest, rows, keys, copies, *more, step, earlier, marks = head[:HEAD].tolist()
+    magic, whole, digest, rows, keys, digests, copies, *more, earlier = head[:HEAD].tolist()
     if magic != MAGIC or whole != xxhash.xxh3_64_intdigest(raw[16:]):
         return None
-    told = tuple(head[HEAD : HEAD + marks].tolist())
-    sums = head[HEAD + MARKS : HEAD + MARKS + marks].tobytes() + np.array(more[4:], "<u8").tobytes()
-    found = BandFile(uri, rows, rows, keys, copies, Counts(*more[:4]), step, told, sums)
+    sections, at = [], HEAD
+    for width, count, step in zip((KEY, DIGEST), (keys, digests), more[6:8], strict=True):
+        marks = -(-count // step)
+        told = head[at : at + marks], head[at + MARKS[width] : at + MARKS[width] + marks]
+        sections.append(Section(width, count, step, tuple(told[0].tolist()), told[1].tobytes()))
+        at += 2 * MARKS[width]
+    sums = np.array(more[4:6], "<u8").tobytes()
+    found = BandFile(uri, rows, rows, sections[0], sections[1], copies, Counts(*more[:4]), sums)
     return (found, digest, earlier) if size == found.size else None
 
 

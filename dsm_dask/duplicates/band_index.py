@@ -149,14 +149,15 @@ class _Block:
         from dsm_dask.stats.kernels import sort_pairs
 
         rows = np.concatenate(self._told)
-        first, copies = _copies(np.concatenate(self._digests), rows)
-        keys = np.concatenate(self._keys)[first].reshape(-1)
+        digests, first, copies = _copies(np.concatenate(self._digests), rows)
+        told = np.concatenate(self._keys)[first].reshape(-1)
         self._keys = self._digests = []
-        keys, owners = sort_pairs(keys, np.repeat(rows[first], self._minhash.bands))
+        pairs = sort_pairs(told, np.repeat(rows[first], self._minhash.bands))
+        keys = np.stack(pairs, axis=1)
         whole = np.concatenate(self._every)
         order = np.argsort(whole, kind="stable")
         kinds = np.concatenate(self._kinds)[order]
-        return encode(digest, earlier, keys, owners, copies, whole[order], kinds)
+        return encode(digest, earlier, keys, digests, copies, whole[order], kinds)
 
 
 def _digest(fingerprint: str) -> int:
@@ -181,12 +182,14 @@ def _stored(folders: tuple[str, ...], name: str, data: bytes) -> str:
     return uri
 
 
-def _copies(digests: U64, rows: U64) -> tuple[npt.NDArray[np.int64], U64]:
-    """Places of the first row of each digest, and pairs (its row id, the row id of a copy)."""
+def _copies(digests: U64, rows: U64) -> tuple[U64, npt.NDArray[np.int64], U64]:
+    """The first row of each digest: records (digest, row id), ascending, and their places; and
+    pairs (its row id, the row id of a copy)."""
     order = np.lexsort((rows, digests[:, 1], digests[:, 0]))
     is_first = first_of_runs(*digests[order].T)
     run = np.cumsum(is_first) - 1
     firsts = order[is_first]
     copies = order[~is_first]
     pairs = np.stack([rows[firsts[run[~is_first]]], rows[copies]], axis=1)
-    return np.sort(firsts), pairs[np.argsort(pairs[:, 1])]
+    records = np.column_stack([digests[firsts], rows[firsts]])
+    return records, np.sort(firsts), pairs[np.argsort(pairs[:, 1])]

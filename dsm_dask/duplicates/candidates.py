@@ -1,19 +1,20 @@
 """Candidates: rows that share a band key, found a range of keys at a time.
 
 A task reads its range of keys from every band file, sorts them, and links the rows of each run of
-equal keys with the smallest one: a bucket of n rows gives n - 1 edges, never n².
+equal keys with the smallest one: a bucket of n rows gives n - 1 edges, never n². It does the same
+with its range of digests: rows of one digest have the same shingles, and need not be compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
-from dsm_dask.duplicates.band_files import BandFile
+from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
@@ -28,10 +29,12 @@ RANGE = 3_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-    """Edges between rows that share a band key, and between rows of the same shingles in one
-    partition (of similarity 1)."""
+    """Edges between rows that share a band key; between rows of the same shingles (of similarity
+    1), in different files and within one."""
 
     edges: tuple[EdgeFile, ...]
+    same: tuple[EdgeFile, ...]
+    """The rows of these are candidates as well."""
     copies: tuple[EdgeFile, ...]
     damaged: tuple[str, ...] = ()
     """Band files that could not be used: when there are any, the edges are not all."""
@@ -53,18 +56,17 @@ def candidates(
     listed = storage.join(folder, "bands.dsm")
     rows = [(table, dataclasses.astuple(file)) for table, some in enumerate(files) for file in some]
     storage.write(listed, codec.encode(rows), durable=False)
-    total = sum(file.keys for some in files for file in some)
+    total = sum(file.keys.count for some in files for file in some)
     ranges = max(4, -(-total // keys))
     work = [
         _Range(listed, number, ranges, folder, 1.0 if measured else np.nan)
         for number in range(ranges)
     ]
     found = engine.map(_Range.run, work, label="Grouping")
-    return Candidates(
-        tuple(edges for edges, _, _ in found if edges.edges),
-        tuple(copies for _, copies, _ in found if copies.edges),
-        tuple(sorted({uri for _, _, damaged in found for uri in damaged})),
-    )
+    kinds = zip(*(some for some, _ in found), strict=True)
+    edges, same, copies = (tuple(file for file in kind if file.edges) for kind in kinds)
+    damaged = tuple(sorted({uri for _, damaged in found for uri in damaged}))
+    return Candidates(edges, same, copies, damaged)
 
 
 def _listed(uri: str) -> list[tuple[int, BandFile]]:
@@ -77,31 +79,52 @@ class _Range:
     number: int
     ranges: int
     folder: str
-    copies: float
-    """The similarity of copies."""
+    similarity: float
+    """Of rows of the same shingles."""
 
-    def run(self) -> tuple[EdgeFile, EdgeFile, tuple[str, ...]]:
+    def run(self) -> tuple[tuple[EdgeFile, EdgeFile, EdgeFile], tuple[str, ...]]:
         files = _listed(self.listed)
+        damaged: list[str] = []
+        keys, nodes = self._records(files, BandFile.keys_between, KEY, damaged).T
+        edges = edges_of(*_linked(keys, nodes), np.nan)
+        digests = self._records(files, BandFile.digests_between, DIGEST, damaged)
+        same = edges_of(*_same(digests), self.similarity)
+        copies = self._copies(files[self.number :: self.ranges], damaged)
+        kinds = (("candidates", edges), ("same", same), ("copies", copies))
+        written = (
+            write_edges(storage.join(self.folder, f"{kind}-{self.number:05d}"), found)
+            for kind, found in kinds
+        )
+        return tuple(written), tuple(damaged)  # type: ignore[return-value]
+
+    def _records(
+        self,
+        files: Sequence[tuple[int, BandFile]],
+        between: Callable[[BandFile, int, int], U64],
+        width: int,
+        damaged: list[str],
+    ) -> U64:
+        """The records of this range of all files, with nodes instead of row ids."""
         low = (self.number << 64) // self.ranges
         high = ((self.number + 1) << 64) // self.ranges - 1
-        damaged: list[str] = []
         read = side_by_side(
-            lambda one: read_or_name(lambda: _range_of(*one, low, high), damaged), files
+            lambda one: read_or_name(lambda: between(one[1], low, high), damaged), files
         )
-        parts = [part for part in read if part is not None]
+        found = [
+            (table, part) for (table, _), part in zip(files, read, strict=True) if part is not None
+        ]
         del read
-        keys = np.concatenate([np.empty(0, np.uint64), *(part[0] for part in parts)])
-        nodes = np.concatenate([np.empty(0, np.uint64), *(part[1] for part in parts)])
-        del parts
-        left, right = _linked(keys, nodes)
-        edges = write_edges(
-            storage.join(self.folder, f"candidates-{self.number:05d}"),
-            edges_of(left, right, np.nan),
-        )
-        copies = self._copies(files[self.number :: self.ranges], damaged)
-        return edges, copies, tuple(damaged)
+        every = np.empty((sum(len(part) for _, part in found), width), np.uint64, "F")
+        at = 0
+        for table, part in found:
+            every[at : at + len(part)] = part
+            every[at : at + len(part), -1] = nodes_of(part[:, -1], table)
+            at += len(part)
+        return every
 
-    def _copies(self, files: Sequence[tuple[int, BandFile]], damaged: list[str]) -> EdgeFile:
+    def _copies(
+        self, files: Sequence[tuple[int, BandFile]], damaged: list[str]
+    ) -> npt.NDArray[np.void]:
         with_any = [(table, file) for table, file in files if file.copies]
         read = side_by_side(
             lambda one: read_or_name(lambda: nodes_of(one[1].read_copies(), one[0]), damaged),
@@ -109,13 +132,7 @@ class _Range:
         )
         pairs = [some for some in read if some is not None]
         every = np.concatenate([np.empty((0, 2), np.uint64), *pairs])
-        uri = storage.join(self.folder, f"copies-{self.number:05d}")
-        return write_edges(uri, edges_of(every[:, 0], every[:, 1], self.copies))
-
-
-def _range_of(table: int, file: BandFile, low: int, high: int) -> tuple[U64, U64]:
-    keys, rows = file.between(low, high)
-    return keys, nodes_of(rows, table)
+        return edges_of(every[:, 0], every[:, 1], self.similarity)
 
 
 def _linked(keys: U64, nodes: U64) -> tuple[U64, U64]:
@@ -123,14 +140,35 @@ def _linked(keys: U64, nodes: U64) -> tuple[U64, U64]:
     from dsm_dask.stats.kernels import sort_pairs
 
     keys, nodes = sort_pairs(keys, nodes)
+    shared = _repeated(keys)
+    return _stars(keys[shared], nodes=nodes[shared])
+
+
+def _same(digests: U64) -> tuple[U64, U64]:
+    """The same for equal digests, of shape (rows, 3) with the node of each."""
+    from dsm_dask.stats.kernels import sort_pairs
+
+    keys, order = sort_pairs(digests[:, 0], np.arange(len(digests)))
+    some = digests[order[_repeated(keys)]]
+    some = some[np.lexsort((some[:, 2], some[:, 1], some[:, 0]))]
+    return _stars(some[:, 0], some[:, 1], nodes=some[:, 2])
+
+
+def _repeated(keys: U64) -> npt.NDArray[np.bool_]:
+    """Whether each of ascending keys comes more than once."""
     again = keys[1:] == keys[:-1]
-    shared = np.zeros(len(keys), np.bool_)
-    shared[1:] |= again
-    shared[:-1] |= again
-    keys, nodes = keys[shared], nodes[shared]
-    if not len(keys):
+    found = np.zeros(len(keys), np.bool_)
+    found[1:] |= again
+    found[:-1] |= again
+    return found
+
+
+def _stars(*keys: U64, nodes: U64) -> tuple[U64, U64]:
+    """Pairs (smallest node, other node) of each run of equal keys, if the smallest is a row of the
+    data."""
+    if not len(nodes):
         return nodes, nodes
-    starts = np.flatnonzero(first_of_runs(keys))
-    least = np.repeat(np.minimum.reduceat(nodes, starts), np.diff(np.append(starts, len(keys))))
+    starts = np.flatnonzero(first_of_runs(*keys))
+    least = np.repeat(np.minimum.reduceat(nodes, starts), np.diff(np.append(starts, len(nodes))))
     kept = (nodes != least) & (tables_of(least) == 0)
     return least[kept], nodes[kept]

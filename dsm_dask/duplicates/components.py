@@ -37,6 +37,9 @@ LIMIT = 8_000_000
 PIECE = 1 << 17
 """Members in a piece, about: a component is never cut."""
 
+LEAST_PIECE, PIECES = 1 << 11, 8
+"""Few members are cut into this many pieces, for all workers to have some, but not below this."""
+
 MEMBER = np.dtype([("node", "<u8"), ("root", "<u8"), ("similarity", "<f4")])
 """A node, the smallest node of its component, and the similarity of the strongest edge at the node
 (NaN when none was measured)."""
@@ -156,6 +159,7 @@ def _write_pieces(
     """Cut sorted members and edges between components."""
     starts = np.flatnonzero(first_of_runs(members["root"]))
     found: list[Piece] = []
+    size = min(size, max(LEAST_PIECE, len(members) // PIECES))
     begin = edge = 0
     heads = members["root"][starts]
     root_of_edges = _roots_of(edges["left"], members)

@@ -8,7 +8,7 @@ smallest and its largest row id.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,26 @@ class Directory:
         return entries[np.argsort(entries["node"])]
 
 
-def directory(pieces: Sequence[Piece], folder: str, *, engine: Engine) -> Directory:
-    """Sort the members of all pieces by node; pieces are numbered as they come."""
+def all_members(piece: Piece) -> U64:
+    """The nodes of a piece."""
+    nodes: U64 = piece.read_members()["node"]
+    return nodes
+
+
+def directory(
+    pieces: Sequence[Piece],
+    folder: str,
+    *,
+    engine: Engine,
+    members: Callable[[Piece], U64] = all_members,
+) -> Directory:
+    """Sort the members of all pieces by node, or some of them; pieces are numbered as they
+    come."""
     work: list[_Sort] = []
     held = MEMBERS
     for number, piece in enumerate(pieces):
         if held + piece.members > MEMBERS:
-            work.append(_Sort((), number, storage.join(folder, f"nodes-{len(work):05d}")))
+            work.append(_Sort((), number, members, storage.join(folder, f"nodes-{len(work):05d}")))
             held = 0
         work[-1] = dataclasses.replace(work[-1], pieces=(*work[-1].pieces, piece))
         held += piece.members
@@ -81,16 +94,15 @@ def directory(pieces: Sequence[Piece], folder: str, *, engine: Engine) -> Direct
 class _Sort:
     pieces: tuple[Piece, ...]
     first: int
+    members: Callable[[Piece], U64]
     uri: str
 
     def run(self) -> tuple[str, int, U64]:
-        entries = np.empty(sum(piece.members for piece in self.pieces), ENTRY)
-        at = 0
-        for number, piece in enumerate(self.pieces, self.first):
-            members = piece.read_members()
-            entries["node"][at : at + len(members)] = members["node"]
-            entries["piece"][at : at + len(members)] = number
-            at += len(members)
+        held = [self.members(piece) for piece in self.pieces]
+        sizes = [len(nodes) for nodes in held]
+        entries = np.empty(sum(sizes), ENTRY)
+        entries["node"] = np.concatenate(held)
+        entries["piece"] = np.repeat(np.arange(len(held)) + self.first, sizes)
         entries = entries[np.argsort(entries["node"])]
         storage.write(self.uri, entries.tobytes(), durable=False)
         return self.uri, len(entries), entries["node"][::STEP].copy()

@@ -100,9 +100,9 @@ def dedup_near(
     theirs are duplicates, theirs are never dropped. ``drop`` commits a version without the
     duplicates, ``columns`` one with :data:`dsm_dask.duplicates.conclude.COLUMNS` next to the data
     (datasets only). ``out`` keeps a table of decisions as Parquet files in that folder. ``largest``
-    clusters are described, with ``cut`` characters of each text when that is given. Plain files
-    need a place for the shuffle: ``scratch``, else beside ``out``, else a temporary folder when all
-    workers are on this machine.
+    clusters are described, with ``cut`` characters of each text when that is given. What passes
+    between tasks goes to ``scratch``; else to a temporary folder when all workers are on this
+    machine and it has room; else beside the dataset, or beside ``out``.
     """
     near = near or Near()
     near = dataclasses.replace(near, rule=dataclasses.replace(near.rule, column=on))
@@ -154,14 +154,16 @@ class _Run:
         near, work, bounds = self.near, self.place.work, self.bounds
         verified = Verified(pairs.edges)
         if near.verify:
+            minhash = near.minhash
             verified = verify(
-                pairs.edges, self.tables, self.on, near.minhash.shingles, near.minhash.normalise,
-                near.threshold, storage.join(work, "verify"), engine=self.engine,
+                (*pairs.edges, *pairs.same), self.tables, self.on, minhash.shingles,
+                minhash.normalise, near.threshold, storage.join(work, "verify"), engine=self.engine,
                 home=bounds.home, limit=bounds.edges, settled=self._settled(files),
             )  # fmt: skip
         clusters = decide(
-            [*verified.edges, *pairs.copies], self.tables, rule=near.rule, reason="minhash",
-            engine=self.engine, folder=storage.join(work, "clusters"), run=self.run,
+            [*verified.edges, *pairs.same, *pairs.copies], self.tables,
+            rule=near.rule, reason="minhash", engine=self.engine,
+            folder=storage.join(work, "clusters"), run=self.run,
             decisions=decisions, largest=largest, limit=bounds.edges, piece=bounds.piece,
         )  # fmt: skip
         found = Deduplicated(
@@ -270,6 +272,6 @@ def _unread(rows: int) -> tuple[str, ...]:
     if not rows:
         return ()
     return (
-        f"{rows:,} texts could not be read, and were compared with nothing: copies within their "
-        "own partition aside, they are duplicates of nothing.",
+        f"{rows:,} texts could not be read, and were compared with nothing: copies aside, they are "
+        "duplicates of nothing.",
     )

@@ -78,8 +78,8 @@ def compare(
     hashes: Any, starts: Any, ends: Any, group: Any, first: Any, pairs: Any, threshold: float,
     all_pairs: int,
 ) -> Any:  # fmt: skip
-    """Pairs of members that are alike, as a forest: (left, right, similarity, pairs of each group
-    that were checked of ``pairs``, and accepted of those).
+    """Pairs of members that are alike, as a forest: (left, right, similarity, a member of each of
+    ``pairs`` that was checked, and of each of those that was accepted).
 
     Members are numbered in the order of their groups; ``first`` is the first member with the same
     set; ``pairs`` (n x 2) are candidates among first members, ascending.
@@ -93,16 +93,18 @@ def compare(
         if first[i] != i and unite(parents, first[i], i):
             left[found], right[found], alike[found] = first[i], i, 1.0
             found += 1
-    groups = group[-1] + 1
-    checked, accepted = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    checked, accepted = np.empty(len(pairs), np.int64), np.empty(len(pairs), np.int64)
+    tried = taken = 0
     for p in range(len(pairs)):
         a, b = pairs[p, 0], pairs[p, 1]
         if find(parents, a) == find(parents, b):
             continue
-        checked[group[a]] += 1
+        checked[tried] = a
+        tried += 1
         s = _alike(hashes, starts, ends, a, b, threshold)
         if s >= threshold:
-            accepted[group[a]] += 1
+            accepted[taken] = a
+            taken += 1
             unite(parents, a, b)
             left[found], right[found], alike[found] = a, b, s
             found += 1
@@ -134,4 +136,4 @@ def compare(
                     left[found], right[found], alike[found] = a, b, s
                     found += 1
         begin = end
-    return left[:found], right[:found], alike[:found], checked, accepted
+    return left[:found], right[:found], alike[:found], checked[:tried], accepted[:taken]

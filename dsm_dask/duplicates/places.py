@@ -1,9 +1,14 @@
-"""Where a run of deduplication puts its files: what is kept beside a dataset, and what is not."""
+"""Where a run of deduplication puts its files: what is kept beside a dataset, and what is not.
+
+What passes between tasks goes to this machine's temporary folder when all workers are on it and
+there is room: an object store takes more time for it than all the rest of a run.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -12,6 +17,9 @@ from dsm_dask.dataset.version import Dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.table import Table
+
+ROOM = 4
+"""Free space that the temporary folder has to have, as a multiple of the data's size there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,26 +62,45 @@ def places(
     table: Table, out: str | None, scratch: str | None, engine: Engine, run: str, dry_run: bool
 ) -> Iterator[Places]:
     """Folders for a run; what is not worth keeping is removed at the end."""
-    if isinstance(table, Dataset):
-        base = storage.join(table.uri, "_dsm")
-        runs = storage.join(base, "runs", run)
-        work = storage.join(runs, "work")
-        try:
-            yield Places(runs if dry_run else base, runs, work)
-        finally:
-            storage.delete_folder(work)
-            if dry_run:
-                storage.delete_folder(runs)
-        return
-    if scratch is None and out is None and not engine.is_local:
-        raise UsageError(
-            "Plain files need a folder for the shuffle that every worker can reach.",
-            valid="Give --scratch URI or --out URI, or link the files as a dataset.",
-        )
     with contextlib.ExitStack() as stack:
+        if isinstance(table, Dataset):
+            yield _beside(table, scratch, engine, run, dry_run, stack)
+            return
         if scratch is None and out is None:
+            if not engine.is_local:
+                raise UsageError(
+                    "Plain files need a folder for the shuffle that every worker can reach.",
+                    valid="Give --scratch URI or --out URI, or link the files as a dataset.",
+                )
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
         else:
             folder = storage.join(scratch or storage.parent(str(out)), f"_dsm-{run}")
             stack.callback(storage.delete_folder, folder)
         yield Places(folder, folder, storage.join(folder, "work"))
+
+
+def _beside(
+    dataset: Dataset,
+    scratch: str | None,
+    engine: Engine,
+    run: str,
+    dry_run: bool,
+    stack: contextlib.ExitStack,
+) -> Places:
+    base = storage.join(dataset.uri, "_dsm")
+    runs = storage.join(base, "runs", run)
+    if dry_run:
+        stack.callback(storage.delete_folder, runs)
+    if scratch is None and engine.is_local and _has_room(dataset):
+        work = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
+    else:
+        work = storage.join(runs, "work")
+        if scratch is not None:
+            work = storage.join(scratch, f"_dsm-{run}")
+        stack.callback(storage.delete_folder, work)
+    return Places(runs if dry_run else base, runs, work)
+
+
+def _has_room(dataset: Dataset) -> bool:
+    needed = ROOM * sum(partition.size for partition in dataset.partitions())
+    return shutil.disk_usage(tempfile.gettempdir()).free > needed

@@ -1,9 +1,10 @@
 """Verification: of candidates, the pairs of which the exact Jaccard similarity is high enough.
 
-Connected candidates are dealt to homes, a bounded number of rows each. One scan of the texts that
-are candidates leaves their sets of shingles, laid out by home; a home then compares:
+Connected candidates are dealt to homes, a bounded number of rows each. Candidates that are known to
+have the same shingles (edges of similarity 1) are one: the smallest stands for all. One scan of the
+texts of these leaves their sets of shingles, laid out by home; a home then compares:
 
-1. rows of the same set are one, of similarity 1;
+1. rows of the same set are one too (the same shingles, more often in one text than in the other);
 2. candidate pairs, in the order of their rows, unless they are connected by then;
 3. in a group of up to :data:`ALL_PAIRS` different sets, all other pairs that are not connected; in
    a larger one, the smallest rows of what is connected so far, up to as many, with each other.
@@ -35,6 +36,7 @@ from dsm_dask.engine import Engine
 from dsm_dask.table import Table
 
 U64 = npt.NDArray[np.uint64]
+Int64 = npt.NDArray[np.int64]
 
 HOME = 1 << 15
 """Rows in a home, about; a group of connected candidates is never cut."""
@@ -73,6 +75,8 @@ def verify(
 ) -> Verified:
     """Compare candidate rows of ``tables`` by the exact Jaccard similarity of their shingles.
 
+    Edges of ``files`` with a similarity connect each row with the smallest one that has the same
+    shingles. They are not told of again; only the smallest one is compared with others.
     ``settled`` is where the outcome is kept for the next run, and may be known from the last one.
     Rows of partitions that the engine skips take no part, and then nothing is kept.
     """
@@ -90,7 +94,7 @@ def verify(
         tuple(one.edges for one in every if one.edges.edges),
         sum(one.checked for one in every),
         sum(one.accepted for one in every),
-        sum(piece.members for piece in left),
+        sum(one.compared for one in found),
         sum(one.unread for one in found),
     )
 
@@ -111,7 +115,7 @@ def _verified(
 ) -> list[_Found]:  # fmt: skip
     if not pieces:
         return []
-    places = directory(pieces, folder, engine=engine)
+    places = directory(pieces, folder, engine=engine, members=_to_compare)
     stored: list[str] = []
     for number, table in enumerate(tables):
         worker = WriteSets(column, shingles, normalise, number, places, folder)
@@ -138,6 +142,7 @@ class _Found:
     checked: int
     accepted: int
     kept: SettledFile
+    compared: int
     unread: int
 
 
@@ -155,35 +160,31 @@ class _Home:
 
     def run(self) -> _Found:
         members, edges = self.piece.read()
-        every = len(members)
+        rows = _rows_of(members, edges)
+        every = len(rows.nodes)
         with open_sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
-            members, edges = _with_sets(members, edges, held[0])
-            found, group, checked, accepted = self._compare(members, edges, *held)
+            rows = rows.only(np.isin(rows.nodes, held[0]))
+            found, group, checked, accepted = self._compare(rows, *held)
         uri = storage.join(self.folder, f"verified-{self.number:05d}")
-        file, unread = write_edges(uri, found), every - len(members)
+        file, unread = write_edges(uri, found), every - len(rows.nodes)
         kept = SettledFile("", 0, 0, 0, 0)
-        if not unread:
-            kept = self._kept(members, edges, found, group, checked, accepted)
-        return _Found(file, int(checked.sum()), int(accepted.sum()), kept, unread)
-
-    def _kept(
-        self, members: Any, edges: Any, found: Any, group: Any, checked: Any, accepted: Any
-    ) -> SettledFile:
-        if self.settled is None:
-            return SettledFile("", 0, 0, 0, 0)
-        groups = groups_of(members, edges)
-        groups["edges"] = np.bincount(group, minlength=len(groups))
-        groups["checked"], groups["accepted"] = checked, accepted
-        return self.settled.write(f"{self.number:05d}", groups, found)
+        if self.settled is not None and not unread:
+            groups = groups_of(members, edges)
+            size = len(groups)
+            groups["edges"] = np.bincount(group, minlength=size)
+            groups["checked"] = np.bincount(rows.group[checked], minlength=size)
+            groups["accepted"] = np.bincount(rows.group[accepted], minlength=size)
+            kept = self.settled.write(f"{self.number:05d}", groups, found)
+        return _Found(file, len(checked), len(accepted), kept, every, unread)
 
     def _compare(
-        self, members: Any, edges: Any, owners: U64, counts: Any, hashes: U64
-    ) -> tuple[Any, Any, Any, Any]:
-        """Accepted edges by group, the group of each, and by group the pairs checked and
-        accepted."""
+        self, rows: _Rows, owners: U64, counts: Any, hashes: U64
+    ) -> tuple[Any, Int64, Int64, Int64]:
+        """Accepted edges by group, the group of each; and of each candidate pair that was checked,
+        and that was accepted, the number of a row."""
         from dsm_dask.duplicates import pair_kernels
 
-        nodes = members["node"]
+        nodes, group = rows.nodes, rows.group
         if not len(nodes):
             none = np.empty(0, np.int64)
             return np.empty(0, EDGE), none, none, none
@@ -191,11 +192,8 @@ class _Home:
         place = order[np.searchsorted(owners, nodes, sorter=order)]
         ends = np.cumsum(counts)
         starts, ends = (ends - counts)[place], ends[place]
-        root = members["root"]
-        group = np.cumsum(np.concatenate([[False], root[1:] != root[:-1]]))
         first = _same(pair_kernels.digests(hashes, starts, ends), ends - starts, group)
-        left, right = _places(edges, members)
-        left, right = first[left], first[right]
+        left, right = first[rows.left], first[rows.right]
         pairs = np.unique(np.stack([np.minimum(left, right), np.maximum(left, right)], 1), axis=0)
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         a, b, alike, checked, accepted = pair_kernels.compare(
@@ -206,14 +204,40 @@ class _Home:
         return found, group[a][by_group], checked, accepted
 
 
-def _with_sets(members: Any, edges: Any, owners: U64) -> tuple[Any, Any]:
-    """The members of which there is a set, and the edges between them."""
-    there = np.isin(members["node"], owners)
-    if there.all():
-        return members, edges
-    nodes = members["node"][there]
-    both = np.isin(edges["left"], nodes) & np.isin(edges["right"], nodes)
-    return members[there], edges[both]
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """The rows of a piece that are to be compared, by group and node, and the candidate pairs among
+    them, as numbers of rows."""
+
+    nodes: U64
+    group: Int64
+    left: Int64
+    right: Int64
+
+    def only(self, there: npt.NDArray[np.bool_]) -> _Rows:
+        """Some of the rows, and the pairs among those."""
+        number = np.cumsum(there) - 1
+        both = there[self.left] & there[self.right]
+        left, right = number[self.left[both]], number[self.right[both]]
+        return _Rows(self.nodes[there], self.group[there], left, right)
+
+
+def _rows_of(members: Any, edges: Any) -> _Rows:
+    """Of rows of the same shingles the smallest one, unless there are no others in its group."""
+    root = members["root"]
+    group = np.cumsum(np.concatenate([[False], root[1:] != root[:-1]])[: len(root)])
+    left, right = _places(edges, members)
+    same = edges["similarity"] == 1
+    stands = np.arange(len(members))
+    stands[right[same]] = left[same]
+    is_own = stands == np.arange(len(members))
+    others = np.bincount(group, weights=is_own) > 1
+    rows = _Rows(members["node"], group, stands[left], stands[right])
+    return rows.only(is_own & others[group])
+
+
+def _to_compare(piece: Piece) -> U64:
+    return _rows_of(*piece.read()).nodes
 
 
 def _same(digests: U64, counts: Any, group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -42,6 +42,21 @@ def kept(ds, suffix=".bands"):
     return sorted(uri for uri in objects(ds) if uri.endswith(suffix))
 
 
+def test_copies_in_other_files_are_not_read_again(tmp_path, engine):
+    """Their digests tell that they are the same; only what is merely alike is compared."""
+    texts = [f"{word} " * 9 + "and so on" for word in "abc"]
+    alike = "the quick brown fox jumps over the lazy dog and runs away through the woods at night"
+    rows = [*texts, *texts, alike, *texts, alike + " again", texts[0]]
+    raw = open_parquet(cut(tmp_path / "raw", rows, 6))
+    found = dedup_near(raw, "text", engine=engine)
+    assert (found.clusters, found.duplicates) == (4, 8)
+    assert (found.index.compared, found.checked, found.accepted) == (2, 1, 1)
+    whole = open_parquet(cut(tmp_path / "whole", rows, 1))
+    for table, out in ((raw, tmp_path / "six"), (whole, tmp_path / "one")):
+        dedup_near(table, "text", engine=engine, out=str(out))
+    assert decided(tmp_path / "six") == decided(tmp_path / "one")
+
+
 @pytest.mark.parametrize("branches", [True, False], ids=["branches", "versions"])
 def test_two_versions_of_one_dataset(tmp_path, engine, branches):
     """Both have dropped rows of the same partitions, but not the same rows."""
