@@ -35,21 +35,22 @@ class Counted:
 
 
 class Forwarder:
-    """Listens on a free port of loopback and forwards every connection to one server."""
+    """Listens on a free port of an address and forwards every connection to one server."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: str = "127.0.0.1") -> None:
         self._target = (host, port)
         self._up, self._down = [0], [0]  # each changed by many threads, under the lock
         self._connections = 0
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((listen, 0))
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def address(self) -> str:
         """``host:port`` for clients."""
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
 
     def counted(self) -> Counted:
         """What has passed so far, once nothing passes any more."""
