@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from dsm_dask.api import embed as embed
     from dsm_dask.api import gc as gc
     from dsm_dask.api import infer_schema as infer_schema
+    from dsm_dask.api import issues as issues
     from dsm_dask.api import log as log
     from dsm_dask.api import open as open
     from dsm_dask.api import profile as profile
     from dsm_dask.api import profile_by as profile_by
     from dsm_dask.api import restore as restore
     from dsm_dask.api import run as run
+    from dsm_dask.api import score as score
     from dsm_dask.api import show as show
     from dsm_dask.api import storage_options as storage_options
     from dsm_dask.api import tag as tag
+    from dsm_dask.api import update as update
     from dsm_dask.api import verify as verify
     from dsm_dask.dataset.version import Dataset as Dataset
     from dsm_dask.engine import Engine as Engine
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
 _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "embed", "gc", "infer_schema", "log", "open", "profile", "profile_by",
-    "restore", "run", "show", "storage_options", "tag", "verify",
+    "drift_over", "drop", "embed", "gc", "infer_schema", "issues", "log", "open", "profile",
+    "profile_by", "restore", "run", "score", "show", "storage_options", "tag", "update", "verify",
 )  # fmt: skip
 
 __all__ = ["Dataset", "Engine", *_VERBS]

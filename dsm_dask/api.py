@@ -16,6 +16,7 @@ from dsm_dask import storage
 from dsm_dask.dataset import columns as _columns
 from dsm_dask.dataset import drop as _drop
 from dsm_dask.dataset import gc as _gc
+from dsm_dask.dataset import update as _update
 from dsm_dask.dataset import verify as _verify
 from dsm_dask.dataset import write as _write
 from dsm_dask.dataset.history import diff, log, show
@@ -25,6 +26,7 @@ from dsm_dask.duplicates import dedup as _dedup
 from dsm_dask.duplicates import embeddings as _embeddings
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
+from dsm_dask.errors import UsageError
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
 from dsm_dask.monitoring import comparison as _comparison
@@ -32,6 +34,12 @@ from dsm_dask.monitoring import drift as _drift
 from dsm_dask.monitoring import series as _series
 from dsm_dask.monitoring import slices as _slices
 from dsm_dask.report.differences import CHARACTERS
+from dsm_dask.scores import review_queue as _review_queue
+from dsm_dask.scores import score as _score
+from dsm_dask.scores import scores as _scores
+from dsm_dask.scores.queued import Queue
+from dsm_dask.scores.scored import Scored
+from dsm_dask.scores.scorer import Scorer
 from dsm_dask.stats import group_profiles as _group_profiles
 from dsm_dask.stats import profile as _profile
 from dsm_dask.validation import check as _check
@@ -56,8 +64,8 @@ def storage_options(**options: Any) -> Iterator[None]:
 
 __all__ = [
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
-    "drift_over", "drop", "embed", "gc", "infer_schema", "log", "open", "profile", "profile_by",
-    "restore", "run", "show", "storage_options", "tag", "verify",
+    "drift_over", "drop", "embed", "gc", "infer_schema", "issues", "log", "open", "profile",
+    "profile_by", "restore", "run", "score", "show", "storage_options", "tag", "update", "verify",
 ]  # fmt: skip
 
 
@@ -216,14 +224,60 @@ def embed(
     batch_size: int = _embeddings.BATCH,
     name: str | None = None,
     message: str = "",
+    dry_run: bool = False,
     engine: Engine | None = None,
 ) -> _write.Written:
     """See :func:`dsm_dask.duplicates.embeddings.embed`."""
     with _engine(engine) as used:
         return _embeddings.embed(
             data, column, engine=used, function=function, dimension=dimension,
-            batch_size=batch_size, name=name, message=message,
+            batch_size=batch_size, name=name, message=message, dry_run=dry_run,
         )  # fmt: skip
+
+
+def score(
+    dataset: str,
+    scorers: Sequence[Scorer] = (),
+    *,
+    prefix: str = "",
+    replace: bool = False,
+    message: str = "",
+    dry_run: bool = False,
+    engine: Engine | None = None,
+    **options: Any,
+) -> Scored:
+    """Write scores next to the data, by scorers of your own (see
+    :func:`dsm_dask.scores.score.score`) or by ``options``: those of
+    :class:`dsm_dask.scores.scores.ScoreOptions`, such as ``probs`` and ``label``."""
+    if scorers and options:
+        raise UsageError("Scores are by scorers or by options, not both.")
+    with _engine(engine) as used:
+        if scorers:
+            return _score.score(
+                dataset, scorers, engine=used, prefix=prefix, replace=replace, message=message,
+                dry_run=dry_run,
+            )  # fmt: skip
+        return _scores.score_by(
+            dataset, _scores.ScoreOptions.of(**options), engine=used, prefix=prefix,
+            replace=replace, message=message, dry_run=dry_run,
+        )  # fmt: skip
+
+
+def update(
+    dataset: str,
+    corrections: str,
+    on: str,
+    *,
+    who: str | None = None,
+    message: str = "",
+    dry_run: bool = False,
+    engine: Engine | None = None,
+) -> _update.Updated:
+    """See :func:`dsm_dask.dataset.update.update`."""
+    with _engine(engine) as used:
+        return _update.update(
+            dataset, corrections, on, engine=used, who=who, message=message, dry_run=dry_run
+        )
 
 
 def drift(
@@ -267,6 +321,14 @@ def drift_by(
     with _engine(engine) as used:
         one, other = (_drift.open_rows(side, used.map) for side in (reference, current))
         return _slices.drift_by(one, other, by, engine=used, **options)
+
+
+def issues(data: Any, *, engine: Engine | None = None, **options: Any) -> Queue:
+    """Rows that people should look at first; see :func:`dsm_dask.scores.review_queue.issues`, which
+    tells the ``options``. ``.save("queue.csv")`` writes a form for corrections,
+    ``.save_html("queue.html")`` a page."""
+    with _engine(engine) as used:
+        return _review_queue.issues(open_data(data, used.map), engine=used, **options)
 
 
 def verify(dataset: str, *, engine: Engine | None = None) -> _verify.Verified:

@@ -188,6 +188,16 @@ class PartitionFailed(DsmError):
     exit_code = 3
 
 
+class BadRows(DsmError):
+    """Some rows hold values that the operation cannot take: probabilities that do not sum to one, a
+    label that is none of the classes. The message names the column, the first of these rows, and
+    what would be valid. Nothing was committed.
+
+    Mend the rows, or drop them (``dsm drop DATASET --where ...``), and run again."""
+
+    code = "bad-rows"
+
+
 class CommitConflict(DsmError):
     """Another writer committed a conflicting change first; nothing of yours was written.
 
@@ -235,6 +245,16 @@ class ClusterError(DsmError):
 
     code = "cluster"
     exit_code = 3
+
+
+class VersionMismatch(DsmError):
+    """The scheduler or the workers run another dsm-dask, Python, Dask, or another major version of
+    NumPy, Arrow or Lance than this process. The message names them.
+
+    Nothing was sent. Install the same versions on both sides: ``constraints.txt`` pins them, and
+    ``cluster/Dockerfile`` makes an image of them. Smaller differences are told, not refused."""
+
+    code = "version-mismatch"
 
 
 class Interrupted(DsmError):

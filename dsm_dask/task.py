@@ -14,6 +14,7 @@ import pyarrow as pa
 from dsm_dask import codec, heap, storage
 from dsm_dask.errors import (
     AccessDenied,
+    BadRows,
     DsmError,
     PartitionFailed,
     StateVersion,
@@ -273,6 +274,8 @@ def _failures(item: Any, on_error: OnError, skipped: list[Skipped]) -> Iterator[
         if on_error == "skip":
             skipped.append(Skipped(label, f"{type(error).__name__}: {error}"))
         elif isinstance(error, DsmError):
+            if isinstance(error, BadRows) and error.where is None:
+                error.where = label
             raise
         else:
             raise PartitionFailed(

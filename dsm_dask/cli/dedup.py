@@ -49,7 +49,11 @@ from dsm_dask.report.differences import CHARACTERS
 @click.option("--drop", is_flag=True, help="Commit a version without the duplicates.")
 @click.option("--columns", is_flag=True, default=None, help="Write roles next to the data.")
 @click.option("--out", "out_uri", metavar="URI", help="Keep a table of the decisions here.")
-@click.option("--scratch", metavar="URI", help="Where plain files are shuffled.")
+@click.option(
+    "--scratch",
+    metavar="URI",
+    help="A folder for what passes between tasks, that every worker can reach.",
+)
 @click.option(
     "--show", type=click.IntRange(1), metavar="N", help="Print N clusters with what differs."
 )
@@ -83,6 +87,9 @@ def command(
     semantic      vectors of which the cosine is --threshold or more
     phash, dhash  images (bytes or URIs) of which the hashes differ in
                   --distance bits or less
+
+    The similarity told of a row is that of the strongest of the pairs that connect it to its
+    cluster, which may be with another row than the one that stays.
 
     The same rows stay however the data is cut: the ones with the smallest row ids, unless --keep or
     --prefer says otherwise.

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import click
 
 from dsm_dask import storage
+from dsm_dask.connection import address_in
 from dsm_dask.engine import Engine
-from dsm_dask.errors import DsmError, InternalError, Interrupted
+from dsm_dask.errors import DsmError, InternalError, Interrupted, UsageError
 from dsm_dask.progress import Silent, for_terminal
 
 DATA = click.argument("data")
@@ -45,13 +47,21 @@ class Outcome:
         self.exit_code = 0
         self._engine: Engine | None = None
 
+    @property
+    def scheduler(self) -> str | None:
+        """The address that was given, or that the scheduler's file holds."""
+        address, file = self._options["scheduler"], self._options["scheduler_file"]
+        if address and file:
+            raise UsageError("Give --scheduler or --scheduler-file, not both.")
+        return address_in(file) if file else address
+
     @functools.cached_property
     def engine(self) -> Engine:
         """Started when first used, closed by :func:`verb`."""
         on_error = self._options.get("on_error", "fail")
         silent = self.quiet or (self.as_json and not sys.stderr.isatty())
         self._engine = Engine(
-            self._options["scheduler"],
+            self.scheduler,
             self._options["workers"],
             options=storage.current_options(),
             progress=Silent() if silent else for_terminal(),
@@ -98,7 +108,10 @@ def verb(function: Callable[..., None]) -> click.Command:
 
     @functools.wraps(function)
     def run(**options: Any) -> None:
-        common = ("as_json", "quiet", "debug", "scheduler", "workers", "endpoint_url", "region")
+        common = (
+            "as_json", "quiet", "debug", "scheduler", "scheduler_file", "workers", "endpoint_url",
+            "region",
+        )  # fmt: skip
         outcome = Outcome(options)
         given = storage.Options(endpoint_url=options["endpoint_url"], region=options["region"])
         rest = {name: value for name, value in options.items() if name not in common}
@@ -117,6 +130,7 @@ def verb(function: Callable[..., None]) -> click.Command:
 _COMMON = [
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--scheduler", metavar="ADDR", help="Address of a Dask scheduler."),
+    click.option("--scheduler-file", metavar="FILE", help="File in which a scheduler wrote it."),
     click.option(
         "--workers", type=click.IntRange(0), help="Local worker processes; 0: this process."
     ),
@@ -129,6 +143,7 @@ _COMMON = [
 
 def _guarded(outcome: Outcome, work: Callable[[], None]) -> int:
     _terminate_as_interrupt()
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         with outcome.measured():
             try:

@@ -6,11 +6,15 @@ from typing import Any
 
 import click
 
+from dsm_dask import storage
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import Outcome, verb
+from dsm_dask.cli.plan import plan_text
 from dsm_dask.errors import UsageError
-from dsm_dask.jobs.run import plan_job, run_job
-from dsm_dask.jobs.spec import json_schema, load_job
+from dsm_dask.jobs.driver import drive, enter
+from dsm_dask.jobs.plan import plan_job
+from dsm_dask.jobs.run import JobRun, run_job
+from dsm_dask.jobs.spec import Job, json_schema, parse_job, read_job
 from dsm_dask.report.text import many
 
 
@@ -19,34 +23,33 @@ from dsm_dask.report.text import many
 @click.option("--dry-run", is_flag=True, help="Print the plan: partitions, bytes to read, tasks.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of job files.")
 def command(out: Outcome, job: str | None, dry_run: bool, schema: bool) -> None:
-    """Run a JOB file (YAML). Run again, it goes on where it stopped."""
+    """Run a JOB file (YAML). Run again, it goes on where it stopped.
+
+    `dsm jobs DATASET` tells how far it is, from anywhere.
+    """
     if schema:
         click.echo(json_schema(), nl=False)
         return
     if job is None:
         raise UsageError("Give a job file.", valid="dsm run JOB.yaml")
-    loaded = load_job(job)
+    written = read_job(job)
+    loaded = parse_job(written, job)
     if dry_run:
         plan = plan_job(loaded, engine=out.engine)
         out.say(plan, lambda: plan_text(plan))
         return
-    found = run_job(loaded, engine=out.engine).to_dict()
-    out.say(found, lambda: run_text(found), exit_code=1 if _findings(found) else 0)
+    found, name = _run(out, loaded, written)
+    told = {**found.to_dict(), "run": name}
+    out.say(told, lambda: run_text(told), exit_code=1 if found.has_findings else 0)
 
 
-def _findings(found: dict[str, Any]) -> bool:
-    """Whether a step found something: damage, or a broken rule."""
-    results = [step["result"] for step in found["steps"] if step["verb"] in ("check", "verify")]
-    return any(result.get("damaged") or result.get("findings") for result in results)
-
-
-def plan_text(plan: dict[str, Any]) -> str:
-    rows = [
-        [s["verb"], s["partitions"], s["tasks"], text.size(s["bytes_to_read"])]
-        for s in plan["steps"]
-    ]
-    heads = ["step", "partitions", "tasks", "to read"]
-    return f"{plan['job']} on {plan['dataset']} (dry run)\n" + text.table(heads, rows, "1 2 3")
+def _run(out: Outcome, job: Job, written: str) -> tuple[JobRun, str | None]:
+    out.engine.start()  # first: a cluster that cannot be used leaves no record
+    with storage.using(out.engine.options):
+        run = enter(job, written, "client")
+        if run is None:
+            return run_job(job, engine=out.engine), None
+        return drive(run, engine=out.engine), str(run)
 
 
 def run_text(found: dict[str, Any]) -> str:

@@ -184,6 +184,46 @@ def written(found: dict[str, Any]) -> str:
     return f"{found['dataset']}: {told} ({state}); {found['rows']:,} rows"
 
 
+def score(found: dict[str, Any]) -> str:
+    """One line a column of scores, and what was stale."""
+    rows = []
+    for name, column in found["columns"].items():
+        quantiles = column.get("quantiles") or {}
+        top = ", ".join(f"{short(t['value'], 18)} ×{t['count']:,}" for t in column.get("top") or [])
+        figures = [column["mean"], column["min"], quantiles.get("0.5"), column["max"]]
+        shown = ["", short(top, 40), "", ""] if top else figures
+        rows.append([short(name, 34), column["nulls"], *shown])
+    lines = []
+    if found["stale"]:
+        lines.append(f"Stale, as the table has changed: {_names(found['stale'])}")
+    computed = [f"{name} of {many(count, 'row')}" for name, count in found["computed"].items()]
+    told = "to compute" if found["dry_run"] else "computed"
+    lines.append(f"{told.capitalize()}: {', '.join(computed)}")
+    if not found["dry_run"]:
+        lines.append(table(["column", "nulls", "mean", "min", "median", "max"], rows, "1 2 3 4 5"))
+    lines += [note for one in found["summaries"].values() for note in one.get("notes", [])]
+    lines.append(_version(found))
+    return "\n".join(lines)
+
+
+def update(found: dict[str, Any]) -> str:
+    """Which cells changed, and by whom."""
+    rows = [
+        [column, who, count] for column, by in found["changes"].items() for who, count in by.items()
+    ]
+    lines = [f"{many(found['updated'], 'row')} of {found['rows']:,} changed"]
+    if rows:
+        lines.append(table(["column", "by", "cells"], rows, "2"))
+    return "\n".join([*lines, _version(found)])
+
+
+def _version(found: dict[str, Any]) -> str:
+    if found["committed"]:
+        return f"{found['dataset']}@{found['version']}: committed"
+    state = "dry run, nothing written" if found["dry_run"] else "nothing to commit"
+    return f"{found['dataset']}@{found['version']}: {state}"
+
+
 def dedup(found: dict[str, Any], show: int | None = None) -> str:
     """Counts, what else was measured, and the largest clusters; ``show`` of them with what
     differs."""

@@ -6,22 +6,23 @@ Only the new columns are written; a new version points to them beside what was t
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator
+import uuid
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from dsm_dask import storage
-from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, found_before
-from dsm_dask.dataset.lance_calls import Relayed
-from dsm_dask.dataset.links import parse_name
-from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io
+from dsm_dask.dataset.column_commit import NewColumns, commit_columns
+from dsm_dask.dataset.column_files import ColumnFile, write_column_file
+from dsm_dask.dataset.commit import Change, change_key, found_before
+from dsm_dask.dataset.partition import DatasetPartition, Fragment
 from dsm_dask.dataset.version import Dataset, open_for_writing
 from dsm_dask.dataset.write import Target, Written
 from dsm_dask.engine import Engine
 from dsm_dask.errors import PartitionFailed, SchemaError
 from dsm_dask.table import check_columns
+
+COMPUTED = "dsm.score"
+"""An entry in the metadata of a column's field: what the column was computed by, and from what."""
 
 
 class RowMap(Protocol):
@@ -50,8 +51,10 @@ def add_columns(
     job: str = "columns",
     spec: dict[str, Any] | None = None,
     message: str = "",
+    dry_run: bool = False,
 ) -> Written:
-    """Compute a row map over a dataset and commit its columns as a new version.
+    """Compute a row map over a dataset and commit its columns as a new version; with ``dry_run``
+    only check whether that could be.
 
     Raises SchemaError when a column of that name is there already.
     """
@@ -67,17 +70,19 @@ def add_columns(
     for name in row_map.schema.names:
         if name in base.schema.names:
             raise SchemaError(f"{base.name} has a column {name!r} already.", where=base.name)
+    if dry_run:
+        return Written(base.uri, base.version, base.rows, counts, False)
     worker = _WriteColumns(row_map, Target.of(base).prefix)
     found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
-    pieces = [piece for group in found for piece in group]
-    if not pieces:
+    files = [file for group in found for file in group]
+    if not files:
         raise SchemaError(f"{base.name} has no rows to compute columns for.", where=base.name)
     change = Change(
         job, arguments, key, message, base.rows, counts, mark.io,
-        tuple(record for piece in pieces for record in piece.records),
+        tuple(file.record for file in files),
         mark.skipped,
     )  # fmt: skip
-    made = commit(base, _operation(base, pieces), change)
+    made = commit_columns(base, NewColumns(files, added=row_map.schema), change)
     return Written(base.uri, made.version, made.rows, counts, True)
 
 
@@ -87,57 +92,31 @@ def _description(row_map: RowMap) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Piece:
-    """One fragment with its new columns, as a worker reports it."""
-
-    metadata: str
-    schema: Any
-    """Of the dataset with the new columns: Lance gives fields ids that no other way tells."""
-    records: list[ObjectRecord]
-
-
-def _operation(base: Dataset, pieces: list[_Piece]) -> Any:
-    import lance
-    from lance.fragment import FragmentMetadata
-
-    fragments = [FragmentMetadata.from_json(piece.metadata) for piece in pieces]
-    known = {fragment.id for fragment in fragments}
-    fragments += [f.metadata for f in base.lance.get_fragments() if f.fragment_id not in known]
-    fragments.sort(key=lambda fragment: fragment.id)
-    return lance.LanceOperation.Merge(fragments, pieces[0].schema)
-
-
-@dataclasses.dataclass(frozen=True)
 class _WriteColumns:
     row_map: RowMap
     prefix: str
 
-    def __call__(self, partition: DatasetPartition) -> list[_Piece]:
+    def __call__(self, partition: DatasetPartition) -> list[ColumnFile]:
         return [self._write(partition, fragment) for fragment in partition.fragments]
 
-    def _write(self, partition: DatasetPartition, fragment: Fragment) -> _Piece:
-        dataset = partition.snapshot.open()
-        batches = Relayed(self._batches(partition, fragment))
-        reader = pa.RecordBatchReader.from_batches(self.row_map.schema, batches)
-        with batches.check(partition.snapshot.uri), lance_io(dataset):
-            metadata, schema = dataset.get_fragment(fragment.id).merge_columns(reader)
-        before = {path for path, _ in fragment.files}
-        records = [
-            self._record(partition, f"{self.prefix}data/{file.path}")
-            for file in metadata.files
-            if file.path not in before and parse_name(file.path) is None
-        ]
-        return _Piece(json.dumps(metadata.to_json()), schema, records)
+    def _write(self, partition: DatasetPartition, fragment: Fragment) -> ColumnFile:
+        batches = (
+            mapped(self.row_map, batch, fragment)
+            for batch in partition.read_fragment(fragment, self.row_map.columns)
+        )
+        name = f"{uuid.uuid4().hex}.lance"
+        folder = f"{self.prefix}data/"
+        return write_column_file(partition, fragment, batches, self.row_map.schema, folder, name)
 
-    def _record(self, partition: DatasetPartition, path: str) -> ObjectRecord:
-        return checksum(storage.join(partition.snapshot.uri, path), path)
 
-    def _batches(self, partition: DatasetPartition, fragment: Fragment) -> Iterator[pa.RecordBatch]:
-        for batch in partition.read_fragment(fragment, self.row_map.columns):
-            made = self.row_map.apply(batch)
-            if made.num_rows != batch.num_rows:
-                raise PartitionFailed(
-                    f"A row map made {made.num_rows} rows from {batch.num_rows}.",
-                    where=fragment.label,
-                )
-            yield made.cast(self.row_map.schema)
+def mapped(row_map: RowMap, batch: pa.RecordBatch, fragment: Fragment) -> pa.RecordBatch:
+    """What a row map makes of a batch of a fragment, with the types that it promises.
+
+    Raises PartitionFailed when it makes more or fewer rows.
+    """
+    made = row_map.apply(batch)
+    if made.num_rows != batch.num_rows:
+        raise PartitionFailed(
+            f"A row map made {made.num_rows} rows from {batch.num_rows}.", where=fragment.label
+        )
+    return made.cast(row_map.schema)

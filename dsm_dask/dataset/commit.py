@@ -116,7 +116,7 @@ def commit(base: Dataset, operation: Any, change: Change) -> Dataset:
         done = find_key(base, change.key, since=base.version)
         if done is not None:
             return done
-        raise _lost(base, error) from error
+        raise lost_race(base, error) from error
     result = Dataset(base.uri, base.branch, committed)
     record_commit(result, transaction, run)
     return result
@@ -175,7 +175,8 @@ def _properties(
     return {name: value for name, value in found.items() if value}
 
 
-def _lost(base: Dataset, error: Exception) -> CommitConflict:
+def lost_race(base: Dataset, error: Exception | None = None) -> CommitConflict:
+    """Another writer was first: names the version that came after ``base``."""
     latest = newest(base.uri, base.branch).lance
     for version in range(base.version + 1, latest.version + 1):
         props = properties(latest, version)
@@ -187,7 +188,8 @@ def _lost(base: Dataset, error: Exception) -> CommitConflict:
             where=base.name,
             valid="Run the same command again; it starts from the new version.",
         )
-    return CommitConflict(f"The commit was refused: {error}.", where=base.name)
+    cause = error or "others commit all the time"
+    return CommitConflict(f"The commit was refused: {cause}.", where=base.name)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask import storage
+from dsm_dask.dataset.cells import updated_rows
 from dsm_dask.dataset.commit import CHECKSUMS, manifest_name, transaction_name
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
 from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, spec_of
@@ -192,9 +193,9 @@ def _made_otherwise(dataset: Dataset, version: int) -> str:
 def diff(before: str | Dataset, after: str | Dataset) -> Diff:
     """Rows and columns that were added, removed or updated between two versions.
 
-    Fragments that both versions share differ by their deletion vectors alone, and only those are
-    read, one fragment at a time. Fragments of one side only (appended rows; rows moved by another
-    tool's update or compaction) are matched by stable row id.
+    Fragments that both versions share differ by their deletion vectors, and by columns that were
+    written anew; only those are read, one fragment at a time. Fragments of one side only (appended
+    rows; rows moved by another tool's update or compaction) are matched by stable row id.
     """
     old, new = open_dataset(before), open_dataset(after)
     count = _Count()
@@ -202,7 +203,9 @@ def diff(before: str | Dataset, after: str | Dataset) -> Diff:
     news = {_identity(fragment): fragment for fragment in new.fragments}
     gone = [fragment for identity, fragment in olds.items() if identity not in news]
     come = [fragment for identity, fragment in news.items() if identity not in olds]
-    pairs = [_lost_and_found(old, new, olds[i], news[i]) for i in olds.keys() & news.keys()]
+    both = olds.keys() & news.keys()
+    pairs = [_lost_and_found(old, new, olds[i], news[i]) for i in both]
+    count.updated = sum(updated_rows(old, new, olds[i], news[i]) for i in both)
     lost, found = [ids for ids, _ in pairs], [ids for _, ids in pairs]
     # Another tool's update or compaction moves rows, with their ids, to fragments of its own.
     left = bool(gone) or any(len(ids) for ids in lost)

@@ -29,6 +29,8 @@ from dsm_dask.sources.parquet import ParquetTable
 LINK = "_dsm_link"
 """The constant column of a linked fragment."""
 
+_CHANGED = re.compile(r"^_dsm_changed_\d+_")
+
 FILE_VERSION = "2.2"
 """Lance file format of everything that is written."""
 
@@ -113,6 +115,24 @@ def parse_name(file_name: str) -> tuple[str, int] | None:
     """
     match = _NAME.match(file_name)
     return (match[1], int(match[2])) if match else None
+
+
+def changed_name(column: str, number: int = 0) -> str:
+    """What a linked column is called in the Lance schema once some of its cells were changed.
+
+    The fragments with such cells hold the whole column under this name, in place of their source
+    file's; all others still have it from their source. So the Lance schema itself never has half a
+    column under a column's name. The number is raised when the column's type has become wider.
+
+    >>> column_of(changed_name("label")), column_of("score")
+    ('label', 'score')
+    """
+    return f"_dsm_changed_{number}_{column}"
+
+
+def column_of(lance_name: str) -> str:
+    """The column that a name in the Lance schema stands for."""
+    return _CHANGED.sub("", lance_name)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from dsm_dask import storage
 from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.errors import DatasetDamaged
 from dsm_dask.sources.file_part import FilePart, no_columns
-from dsm_dask.sources.schema import spelled
+from dsm_dask.sources.schema import conform, spelled
 from dsm_dask.table import ROW_ID
 
 BATCH_ROWS = 1 << 16
+ID_ROWS = 1 << 18
+"""Rows of a batch of row ids alone: Lance's own batches of 8192 take more time than their rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Fragment:
     link: str
     """Name of the link file; empty for a managed fragment."""
     files: tuple[tuple[str, tuple[str, ...]], ...]
-    """Data files and the managed columns in each."""
+    """Data files and the columns in each: managed ones, and linked ones of which cells of this
+    fragment were changed."""
     deletions: str
     """Identity of the deletion vector; empty when no row was dropped."""
     physical_rows: int
@@ -71,6 +74,16 @@ class Fragment:
     def rows_fingerprint(self) -> str:
         base = self.part.fingerprint if self.part is not None else self.files[0][0]
         return f"{base}:{self.deletions}"
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The columns that are in data files."""
+        return frozenset(name for _, names in self.files for name in names)
+
+    def files_of(self, columns: Collection[str]) -> tuple[str, ...]:
+        """The data files that hold some columns."""
+        wanted = set(columns)
+        return tuple(sorted(path for path, names in self.files if wanted & set(names)))
 
     @property
     def label(self) -> str:
@@ -86,6 +99,8 @@ class DatasetPartition:
     schema: pa.Schema
     linked: tuple[str, ...]
     """Columns that are read from the source files."""
+    changed: tuple[tuple[str, str], ...] = ()
+    """Those of them of which cells were changed, and what they are called in the Lance schema."""
 
     @property
     def rows(self) -> int:
@@ -133,7 +148,7 @@ class DatasetPartition:
         self, fragment: Fragment, columns: Sequence[str], *, encoded: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Live rows of one fragment, in row order."""
-        linked = set(self.linked) if fragment.part is not None else set()
+        linked = set(self.linked) - fragment.held if fragment.part is not None else set()
         managed = [name for name in columns if name != ROW_ID and name not in linked]
         if fragment.part is None:
             yield from self._read_managed(fragment, managed, columns)
@@ -190,12 +205,27 @@ class DatasetPartition:
         found = self.snapshot.open().get_fragment(fragment.id)
         if found is None:
             raise DatasetDamaged(f"Fragment {fragment.id} is not in version {self.snapshot}.")
+        changed = dict(self.changed)
+        names = [changed.get(name, name) for name in columns]
         with lance_call(self.snapshot.uri), lance_io(self.snapshot.open()):
             scanner = found.scanner(
-                columns=list(columns), with_row_id=row_ids or not columns, with_row_address=offsets
-            )
+                columns=names, with_row_id=row_ids or not columns, with_row_address=offsets,
+                batch_size=None if columns else ID_ROWS,
+            )  # fmt: skip
             batches = list(scanner.to_batches())
+        if names != list(columns):
+            batches = [self._as_linked(batch) for batch in batches]
         return [_with_offsets(batch) for batch in batches] if offsets else batches
+
+    def _as_linked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """With the names and types that changed columns have in the sources."""
+        columns = {lance_name: column for column, lance_name in self.changed}
+        fields = [
+            self.schema.field(columns[field.name]) if field.name in columns else field
+            for field in batch.schema
+        ]
+        schema = pa.schema(fields)
+        return conform(batch.rename_columns(schema.names), schema)
 
 
 OFFSET = "_dsm_offset"

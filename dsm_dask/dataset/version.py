@@ -94,8 +94,14 @@ class Dataset:
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
-        managed = [field for field in self.lance.schema if field.name != links.LINK]
+        managed = [f for f in self.lance.schema if f.name != links.LINK and not _is_changed(f.name)]
         return pa.schema([*self.linked_schema, *managed])
+
+    @functools.cached_property
+    def changed_names(self) -> dict[str, str]:
+        """What the linked columns of which cells were changed are called in the Lance schema."""
+        names = [name for name in self.lance.schema.names if _is_changed(name)]
+        return {links.column_of(name): name for name in names}
 
     @functools.cached_property
     def fragments(self) -> tuple[Fragment, ...]:
@@ -119,8 +125,9 @@ class Dataset:
         for fragment, list_id in zip(self.fragments, self._list_ids, strict=True):
             groups.setdefault(list_id, []).append(fragment)
         linked = tuple(self.linked_schema.names)
+        changed = tuple(self.changed_names.items())
         return tuple(
-            DatasetPartition(self.snapshot, members, self.schema, linked)
+            DatasetPartition(self.snapshot, members, self.schema, linked, changed)
             for list_id, fragments in groups.items()
             for members in coalesce(fragments, self._limit(list_id))
         )
@@ -144,7 +151,7 @@ class Dataset:
                     sizes[name] += size * held // whole
         names = _field_names(self.lance.lance_schema)
         for field in self.lance.stats.data_stats().fields:
-            name = names.get(field.id, links.LINK)
+            name = links.column_of(names.get(field.id, links.LINK))
             if name != links.LINK:
                 sizes[name] += field.bytes_on_disk
         return sizes
@@ -213,8 +220,7 @@ class Dataset:
             )
         part = self._lists[link[0]].parts[link[1]] if link else None
         managed = tuple(
-            (file.path, tuple(dict.fromkeys(fields[i] for i in file.fields if i in fields)))
-            for file in metadata.files
+            (file.path, tuple(dict.fromkeys(_held(fields, file.fields)))) for file in metadata.files
         )
         stored = sum(file.file_size_bytes or 0 for file in metadata.files)
         deletion = metadata.deletion_file
@@ -228,6 +234,15 @@ class Dataset:
             rows=metadata.num_rows,
             size=part.size if part is not None else stored,
         )
+
+
+def _is_changed(lance_name: str) -> bool:
+    return links.column_of(lance_name) != lance_name
+
+
+def _held(names: dict[int, str], fields: Sequence[int]) -> list[str]:
+    """The columns of some fields of a data file."""
+    return [links.column_of(names[i]) for i in fields if i in names]
 
 
 def _field_names(schema: Any) -> dict[int, str]:

@@ -218,7 +218,7 @@ def write_fragments(target: Target, table: ParquetTable, engine: Engine, copy: b
     Partitions that were skipped are not recorded: appending their files later brings them.
     """
     if copy:
-        table = dataclasses.replace(table, schema=_storable(table.schema, target.root))
+        table = dataclasses.replace(table, schema=storable(table.schema, target.root))
         fragments, objects, parts = _copy(target, table, engine)
         source_list = links.LinkList.of(dataclasses.replace(table, parts=parts))
         schema = target.schema or table.schema
@@ -232,7 +232,7 @@ def write_fragments(target: Target, table: ParquetTable, engine: Engine, copy: b
     return Fragments(fragments, schema, (record, *objects), source_list.id)
 
 
-def _storable(schema: pa.Schema, uri: str) -> pa.Schema:
+def storable(schema: pa.Schema, uri: str) -> pa.Schema:
     """The schema for a copy; raises SchemaError for a column that Lance has no type for.
 
     Dictionaries get 32-bit indices: those of several files together may outgrow a smaller one.

@@ -9,6 +9,7 @@ from dsm_dask.report.html import (
     check_page,
     dedup_page,
     drift_page,
+    issues_page,
     profile_page,
     run_page,
     series_page,
@@ -16,6 +17,6 @@ from dsm_dask.report.html import (
 )
 
 __all__ = [
-    "check_page", "dedup_page", "drift_page", "profile_page", "run_page", "series_page",
-    "slices_page",
+    "check_page", "dedup_page", "drift_page", "issues_page", "profile_page", "run_page",
+    "series_page", "slices_page",
 ]  # fmt: skip

@@ -128,26 +128,27 @@ def _repeats(
         values = tuple(sorted((row.get("values") or {}).items()))
         key = (row.get("table") or "", row.get("similarity"), values)
         alike.setdefault(key, []).append(row.get("row") or 0)
-    for (table, similarity, values), rows in alike.items():
+    for (table, strongest, values), rows in alike.items():
         yield Repeat(
             rows=f"row{'s' if len(rows) > 1 else ''} {', '.join(map(text.count, rows))}",
             table=names.get(table, ""),
             where=text.visible(table),
-            similarity="" if similarity is None else _similarity(similarity),
-            changed=_changed(kept, dict(values)),
+            similarity="" if strongest is None else similarity(strongest),
+            changed=changed(kept, dict(values)),
         )
 
 
-def _similarity(number: float) -> str:
+def similarity(number: float) -> str:
     """Three digits, of which nearly 1 is not 1.
 
-    >>> _similarity(1.0), _similarity(0.99996), _similarity(0.8058252)
+    >>> similarity(1.0), similarity(0.99996), similarity(0.8058252)
     ('1', '0.999', '0.806')
     """
     return "1" if number >= 1 else f"{min(number, 0.999):.3f}"
 
 
-def _changed(kept: Mapping[str, str], values: Mapping[str, Any]) -> tuple[Changed, ...]:
+def changed(kept: Mapping[str, str], values: Mapping[str, Any]) -> tuple[Changed, ...]:
+    """What differs in ``values`` from ``kept``, column by column."""
     made = []
     for name, before in kept.items():
         if name not in values:

@@ -125,15 +125,41 @@ def _weakest(found: Json) -> list[str]:
     if best == whole:
         return [told + "."]
     weak = f"{text.count(count)} of {text.count(whole)} are the weakest, {low:g} to {high:g}"
-    return [f"{told}; {weak}: look at those first. --out lists each row with its similarity."]
+    below = " (some are shown below)" if found.get("borderline") else ""
+    return [f"{told}; {weak}: look at those first{below}. --out lists each row with its similarity."]
+
+
+def groups_of(found: Json) -> str:
+    """What the rows of a cluster have in common, by method.
+
+    >>> groups_of({"method": "exact"})
+    'equal rows'
+    >>> groups_of({"method": "semantic", "parameters": {"threshold": 0.95}})
+    'rows with a cosine of 0.95 or more, directly or through others'
+    """
+    method, chosen = found.get("method") or "exact", found.get("parameters") or {}
+    if method == "exact":
+        return "equal rows"
+    if chosen.get("verify") is False:
+        return "rows that share a band of their signatures, directly or through others"
+    if "distance" in chosen:
+        bits = shown(chosen["distance"])
+        return f"images of which {bits} of 64 bits or less differ, directly or through others"
+    measure = {"minhash": "a Jaccard similarity", "semantic": "a cosine"}.get(method)
+    least = f"{shown(chosen['threshold'])} or more" if "threshold" in chosen else "the threshold"
+    return f"rows with {measure or 'a similarity'} of {least}, directly or through others"
+
+
+def row_that_stays(found: Json) -> str:
+    """Which row of a cluster it is, by rule."""
+    chosen = found.get("parameters") or {}
+    if chosen.get("prefer"):
+        return f"the row with the greatest {text.visible(chosen['prefer'])}"
+    return "the longest row" if chosen.get("keep") == "longest" else "the row that comes first"
 
 
 def _stays(found: Json) -> str:
-    chosen = found.get("parameters") or {}
-    if chosen.get("prefer"):
-        row = f"the row with the greatest {text.visible(chosen['prefer'])}"
-    else:
-        row = "the longest row" if chosen.get("keep") == "longest" else "the row that comes first"
+    row = row_that_stays(found)
     kept = found.get("kept")
     left = "" if kept is None else f" With all duplicates dropped, {text.many(kept, 'row')} stay."
     return f"Of each cluster {row} stays, the same one on every run.{left}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsm_dask.report import text
+from dsm_dask.report.dedup import groups_of, row_that_stays
 from dsm_dask.report.phrases import Phrase
 from dsm_dask.report.steps import dropped_by, is_dropped, result, steps, version_of
 from dsm_dask.report.story import duplicates
@@ -19,10 +20,11 @@ EXCERPTS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Some equal rows, and what they look like: (column, text) of the one that is kept, or a
-    table of ``rows``."""
+    """Some rows that are alike, and what they look like: (column, text) of the one that is kept, or
+    a table of ``rows``. ``thing`` is "copies" when they are equal, else "rows"."""
 
     size: int
+    thing: str
     survivor: str
     values: tuple[tuple[str, str], ...]
     names: tuple[str, ...] = ()
@@ -54,7 +56,8 @@ def reasons(run: Json) -> list[Reason]:
 
 def _reason(run: Json, step: Json) -> Reason:
     found, gone, number = result(step), is_dropped(run, step), dropped_by(step)
-    clusters = tuple(_cluster(item) for item in found.get("largest") or ())
+    thing = "copies" if found.get("method", "exact") == "exact" else "rows"
+    clusters = tuple(_cluster(item, thing) for item in found.get("largest") or ())
     kept = found.get("kept", found.get("rows"))
     rows = number + kept if kept is not None else 0
     return Reason(
@@ -85,11 +88,13 @@ def _explained(found: Json, number: int, gone: bool) -> str:
     sentence = f"{text.many(number, 'row')} {did}"
     if found.get("clusters") is not None:
         groups = text.many(found["clusters"], "group")
-        sentence += f", in {groups} of equal rows; the first row of each group stays"
+        sentence += f", in {groups} of {groups_of(found)}; {row_that_stays(found)} of each stays"
+        if any(one.get("rows") for one in found.get("against") or ()):
+            sentence += ", or none where another table has one"
     return sentence + "."
 
 
-def _cluster(item: Json) -> Cluster:
+def _cluster(item: Json, thing: str) -> Cluster:
     survivor = item.get("survivor")
     values = dict(item.get("values") or {})
     if item.get("text") is not None:
@@ -98,6 +103,7 @@ def _cluster(item: Json) -> Cluster:
     names = list(dict.fromkeys(name for row in examples for name in row))
     return Cluster(
         size=int(item.get("size") or 0),
+        thing=thing,
         survivor="" if survivor is None else _cell(survivor),
         values=tuple((text.visible(n), text.visible(v)) for n, v in values.items()),
         names=tuple(text.visible(name) for name in names),

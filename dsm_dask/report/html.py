@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from dsm_dask.report import (
+    borderline,
     check,
     clusters,
     columns,
@@ -22,6 +23,7 @@ from dsm_dask.report import (
     drift,
     dropped,
     grid,
+    issues,
     moved,
     steps,
     story,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     import jinja2
 
 _SCRIPTS = ("svg.js", "histogram.js", "overlay.js", "heat.js", "page.js")
-_STYLES = ("style.css", "drift.css", "dedup.css")
+_STYLES = ("style.css", "drift.css", "dedup.css", "issues.css")
 
 
 def profile_page(profile: Mapping[str, Any], *, title: str) -> str:
@@ -186,9 +188,35 @@ def dedup_page(found: Mapping[str, Any], *, title: str) -> str:
         sizes=sizes,
         similarities=bool(similarities),
         clusters=listed,
+        joined=borderline.pairs(found, joined=True),
+        refused=borderline.pairs(found, joined=False),
         fetched=any(row.changed for one in listed for row in one.repeats),
         count=found.get("clusters") or 0,
         data=data_block([bars, similarities]),
+    )
+
+
+def issues_page(found: Mapping[str, Any], *, title: str) -> str:
+    """The page of a review queue, from ``Queue.to_dict()``, texts and images as
+    :class:`~dsm_dask.scores.row_values.Text` and so on have them.
+
+    >>> row = {"row": 7, "label": "cat", "suggested": "<dog>", "reasons": ["model says `<dog>`"]}
+    >>> page = issues_page({"rows": 9, "label": "y", "queued": [row]}, title="Pets")
+    >>> "&lt;dog&gt;" in page, "<dog>" in page
+    (True, False)
+    """
+    listed = issues.items(found)
+    return _render(
+        "issues.html.j2",
+        title=text.visible(title),
+        version=text.visible(found.get("version") or ""),
+        headline=issues.headline(found),
+        numbers=issues.numbers(found),
+        left_out=_left_out(found),
+        pairs=issues.pairs(found),
+        items=listed,
+        gallery=issues.is_gallery(listed),
+        data=data_block([]),
     )
 
 

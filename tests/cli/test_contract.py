@@ -6,7 +6,7 @@ import sys
 
 import pyarrow as pa
 import pytest
-from dsm_trials import dsm, dsm_apart, objects, parquet, sql
+from dsm_trials import dsm, dsm_apart, objects, parquet, put, sql
 
 from dsm_dask.cli import VERBS
 from dsm_dask.errors import every
@@ -99,6 +99,17 @@ def test_dedup(ds, tmp_path):
     assert told("show", f"{ds}@unique")["rows"] == 4
 
 
+def test_embed(ds):
+    options = ("--column", "text", "--dimension", "16", "--name", "v")
+    made = told("embed", ds, *options, "--tag", "e", "-m", "vectors")
+    assert made.keys() >= {"dataset", "version", "rows", "columns_added", "committed", "column"}
+    assert (made["version"], made["rows"], made["column"], made["committed"]) == (2, 8, "v", True)
+    assert told("show", f"{ds}@e")["columns"]["v"] == "fixed_size_list<item: float>[16]"
+    found = told("dedup", ds, "--on", "v", "--method", "semantic")
+    assert (found["clusters"], found["duplicates"]) == (4, 4)
+    assert told("embed", ds, *options, code=2)["error"]["code"] == "schema"
+
+
 def test_history(ds):
     told("drop", ds, "--where", "id < 2", "-m", "two")
     found = told("log", ds)
@@ -141,6 +152,9 @@ MUTATING = {
     "gc": ["{place}/ds", "--older-than", "0d"],
     "run": ["{place}/job.yaml"],
     "dedup": ["{place}/ds", "--on", "text", "--drop", "--out", "{place}/out"],
+    "embed": ["{place}/ds", "--column", "text"],
+    "score": ["{place}/ds", "--label", "text"],
+    "update": ["{place}/ds", "{place}/fix.csv", "--on", "id"],
 }
 
 
@@ -154,6 +168,7 @@ def test_dry_runs_write_nothing(tmp_path, request, where):
     job = tmp_path / "job.yaml"
     steps = "[{drop: {where: id = 1}}, {dedup: {on: text, drop: true}}, {tag: {name: x}}]"
     job.write_text(f"{{name: j, dataset: '{place}/ds', steps: {steps}}}")
+    put(f"{place}/fix.csv", b"id,text\n1,mended\n")
     before = objects(place), objects(tmp_path)
     for verb, args in MUTATING.items():
         given = [arg.format(place=place) for arg in args] if verb != "run" else [str(job)]
@@ -176,8 +191,14 @@ def test_text_is_for_people(ds, tmp_path, verb):
         "drift": [ds, ds], "check": [ds, "--against", ds],
         "log": [ds], "show": [ds], "diff": [ds, ds], "tag": [ds, "t"], "branch": [ds, "b"],
         "restore": [ds, "1"], "verify": [ds], "gc": [ds], "explain": ["schema"],
-        "index": ["ls", ds],
+        "index": ["ls", ds], "embed": [ds, "--column", "text"],
+        "score": [ds, "--label", "text"], "update": [ds, tmp_path / "fix.csv", "--on", "id"],
+        "issues": [ds],
     }.get(verb)  # fmt: skip
+    if verb == "issues":  # there have to be scores
+        assert dsm("embed", ds, "--column", "text").code == 0
+        assert dsm("score", ds, "--embedding", "text_embedding").code == 0
+    (tmp_path / "fix.csv").write_text("id,text\n1,mended\n")
     if args is None:
         job = tmp_path / "job.yaml"
         job.write_text(f"{{name: j, dataset: '{ds}', steps: [log]}}")
@@ -201,7 +222,7 @@ def test_help_of_every_verb():
         assert found.code == 0
         for option in ("--json", "--scheduler", "--workers", "--quiet"):
             assert option in found.out
-        if verb in ("create", "append", "drop", "dedup", "restore"):
+        if verb in ("create", "append", "drop", "dedup", "embed", "restore"):
             for option in ("--dry-run", "--message", "--tag"):
                 assert option in found.out
         assert meaning

@@ -83,6 +83,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Opens a page from a file, at some width, and gives the browser that shows it."""
+    from page_checks import settle
 
     def opened(page: str, width: int = 1280, height: int = 900) -> Any:
         file = tmp_path / "page.html"
@@ -96,11 +97,3 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     yield opened
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-
-
-def settle(browser: Any) -> None:
-    """Wait until the page had the time to draw what is in view."""
-    browser.execute_async_script(
-        "const done = arguments[0];"
-        "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));"
-    )

@@ -7,9 +7,13 @@ from typing import Any
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
     '"><img src=x onerror="window.hacked = 1">',
+    "<svg onload='window.hacked = 1'>",
+    "'); window.hacked = 1; ('",
     "{{ 7 * 7 }} {% raw %} ${7*7} &lt;b&gt; &amp;",
     "</style></title><title>hacked</title><base href=//evil.example>",
+    "<!-- <script> ]]>",
     "שלום עולם 😀",
+    "line\nbreak\ttab \u2028 separator",
     "long " + "x" * 300,
 ]
 _SKIPPED = [{"partition": HOSTILE[0], "cause": HOSTILE[1]}]
@@ -32,7 +36,7 @@ def _column(**more: Any) -> dict[str, Any]:
 
 
 def _categories() -> dict[str, Any]:
-    share = [1 / 8] * len(HOSTILE)
+    share = [0.75 / len(HOSTILE)] * len(HOSTILE)
     chart = {"kind": "categorical", "values": HOSTILE, "reference": share, "current": share,
              "other": {"reference": 0.25, "current": 0.25}}  # fmt: skip
     return _column(type=HOSTILE[0], kind="categorical", chart=chart, note=HOSTILE[0],
@@ -164,11 +168,16 @@ def deduplicated() -> dict[str, Any]:
     members = [
         {"row": i, "similarity": alike, "table": table, "values": dict.fromkeys(values, other)}
         for i, (other, table, alike) in enumerate(
-            zip(HOSTILE, [None, *HOSTILE[:5]], [0.9, 1.0, None, 0.8, 0.99999, 0.81], strict=True)
+            zip(
+                HOSTILE[:6], [None, *HOSTILE[:5]], [0.9, 1.0, None, 0.8, 0.99999, 0.81],
+                strict=True,
+            )
         )
     ]  # fmt: skip
     cluster = {"size": 12, "survivor": 3, "values": values, "table": HOSTILE[0],
                "members": members}  # fmt: skip
+    pairs = [{"similarity": 0.81, "joined": joined, "rows": members[i : i + 2]}
+             for joined in (True, False) for i in range(5)]  # fmt: skip
     return {
         "rows": 60_000, "clusters": 4_017, "duplicates": 6_143, "kept": 53_857, "on": HOSTILE,
         "method": HOSTILE[0], "dataset": HOSTILE[1], "version": 3, "committed": True,
@@ -182,5 +191,47 @@ def deduplicated() -> dict[str, Any]:
                     for name in HOSTILE],
         "index": {"files": 9, "hashed": 2, "bytes": 1000, "compared": 5},
         "left_out": {"null": 3, HOSTILE[0]: 1, "examples": HOSTILE}, "notes": HOSTILE,
-        "skipped": _SKIPPED,
+        "borderline": pairs, "skipped": _SKIPPED,
     }  # fmt: skip
+
+
+def plain_profile() -> dict[str, Any]:
+    """As ``Profile.to_dict()``: columns alone."""
+    top = [{"value": value, "count": 9 - i, "error": 0} for i, value in enumerate(HOSTILE[:6])]
+    column = {
+        "type": "struct<" + HOSTILE[0] + ": int64>", "count": 50, "nulls": 5, "nan": 0,
+        "min": HOSTILE[1], "max": HOSTILE[2], "distinct": 6, "distinct_exact": True,
+        "quantiles": {"0.5": HOSTILE[3]}, "top": top, "top_exact": True,
+        "histogram": {"edges": [], "counts": [], "below": 0, "above": 0},
+        "lengths": {"unit": HOSTILE[0], "min": 1, "max": 9, "mean": 3.0, "total": 150},
+    }  # fmt: skip
+    return {"rows": 50, "columns": dict.fromkeys(HOSTILE, column)}
+
+
+def job_run() -> dict[str, Any]:
+    """As ``JobRun.to_dict()``."""
+    profile = plain_profile()
+    skipped = [{"partition": HOSTILE[0], "cause": HOSTILE[1]}]
+    version = {
+        "version": 2, "parent": "1", "job": HOSTILE[0], "message": HOSTILE[1], "rows": 40,
+        "tags": HOSTILE, "at": HOSTILE[2], "bytes_written": 10, "software": HOSTILE[2],
+        "spec": {"where": HOSTILE[0]},
+    }  # fmt: skip
+    cluster = {
+        "size": 3, "survivor": 1, "values": {HOSTILE[0]: HOSTILE[1]}, "text": HOSTILE[2],
+        "examples": [{"row_id": 1, HOSTILE[1]: HOSTILE[0]}],
+    }  # fmt: skip
+    dedup = {"rows": 50, "duplicates": 10, "kept": 40, "clusters": 4, "version": 2,
+             "on": HOSTILE, "method": HOSTILE[0], "largest": [cluster] * 6}  # fmt: skip
+    diff = {"before": HOSTILE[0], "after": HOSTILE[1], "added": 0, "removed": 10, "updated": 0,
+            "columns_added": HOSTILE, "columns_removed": HOSTILE}  # fmt: skip
+    results = {
+        "create": {"dataset": HOSTILE[0], "version": 1, "rows": 50},
+        "profile": {**profile, "skipped": skipped}, "dedup": dedup,
+        "drop": {"version": 2, "rows": 40, "dropped": 1}, "tag": {"name": HOSTILE[0]},
+        "log": {"versions": [version]}, "diff": diff, HOSTILE[0]: {},
+    }  # fmt: skip
+    io = {"bytes_read": 10, "bytes_written": 20, "requests": 1, "client_bytes": 5}
+    steps = [{"verb": v, "seconds": 1.0, "io": io, "result": r} for v, r in results.items()]
+    steps.insert(2, steps[1])
+    return {"job": HOSTILE[0], "dataset": HOSTILE[1], "steps": steps, "io": io, "seconds": 2.0}

@@ -7,101 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hostile import HOSTILE, job_run, plain_profile
+from page_checks import (
+    check_fits,
+    check_hostile,
+    check_named,
+    check_quiet,
+    contrast,
+    drawn,
+    settle,
+    texts,
+    wear,
+)
 
 from dsm_dask.report import profile_page, run_page
 
 pytestmark = pytest.mark.browser
 
 Show = Callable[..., Any]
-
-HOSTILE = [
-    "</script><script>window.hacked = 1</script>",
-    '"><img src=x onerror="window.hacked = 1">',
-    "<svg onload='window.hacked = 1'>",
-    "'); window.hacked = 1; ('",
-    "{{ 7 * 7 }} {% raw %} ${7*7} &lt;b&gt; &amp;",
-    "</style></title><title>hacked</title><base href=//evil.example>",
-    "<!-- <script> ]]>",
-    "שלום עולם",
-    "line\nbreak\ttab \u2028 separator",
-]
-
-
-def settle(browser: Any) -> None:
-    browser.execute_async_script(
-        "const done = arguments[0];"
-        "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));"
-    )
-
-
-def texts(browser: Any, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
-    return list(browser.execute_script(script, selector))
-
-
-def drawn(browser: Any) -> int:
-    """Cards of which the chart was drawn."""
-    script = "return [...document.querySelectorAll('.card')].filter((c) => c.querySelector('svg'))"
-    return int(browser.execute_script(script + ".length"))
-
-
-def check_quiet(browser: Any) -> None:
-    """No errors, nothing refused by the page's own policy, nothing asked for."""
-    assert browser.get_log("browser") == []
-    asked = browser.execute_script(
-        "return performance.getEntriesByType('resource').map((e) => e.name)"
-    )
-    assert asked == []
-
-
-def check_fits(browser: Any, width: int) -> None:
-    """Nothing sticks out of the page; what scrolls for itself may."""
-    script = (
-        "const e = document.scrollingElement; return [e.scrollWidth, e.clientWidth, innerWidth]"
-    )
-    content, room, window = browser.execute_script(script)
-    assert window == width
-    assert content == room > width - 20  # the rest is the scroll bar
-
-
-def hostile_profile() -> dict[str, Any]:
-    top = [{"value": value, "count": 9 - i, "error": 0} for i, value in enumerate(HOSTILE[:6])]
-    column = {
-        "type": "struct<" + HOSTILE[0] + ": int64>", "count": 50, "nulls": 5, "nan": 0,
-        "min": HOSTILE[1], "max": HOSTILE[2], "distinct": 6, "distinct_exact": True,
-        "quantiles": {"0.5": HOSTILE[3]}, "top": top, "top_exact": True,
-        "histogram": {"edges": [], "counts": [], "below": 0, "above": 0},
-        "lengths": {"unit": HOSTILE[0], "min": 1, "max": 9, "mean": 3.0, "total": 150},
-    }  # fmt: skip
-    return {"rows": 50, "columns": dict.fromkeys(HOSTILE, column)}
-
-
-def hostile_run() -> dict[str, Any]:
-    profile = hostile_profile()
-    skipped = [{"partition": HOSTILE[0], "cause": HOSTILE[1]}]
-    version = {
-        "version": 2, "parent": "1", "job": HOSTILE[0], "message": HOSTILE[1], "rows": 40,
-        "tags": HOSTILE, "at": HOSTILE[2], "bytes_written": 10, "software": HOSTILE[2],
-        "spec": {"where": HOSTILE[0]},
-    }  # fmt: skip
-    cluster = {
-        "size": 3, "survivor": 1, "values": {HOSTILE[0]: HOSTILE[1]}, "text": HOSTILE[2],
-        "examples": [{"row_id": 1, HOSTILE[1]: HOSTILE[0]}],
-    }  # fmt: skip
-    dedup = {"rows": 50, "duplicates": 10, "kept": 40, "clusters": 4, "version": 2,
-             "on": HOSTILE, "method": HOSTILE[0], "largest": [cluster] * 6}  # fmt: skip
-    diff = {"before": HOSTILE[0], "after": HOSTILE[1], "added": 0, "removed": 10, "updated": 0,
-            "columns_added": HOSTILE, "columns_removed": HOSTILE}  # fmt: skip
-    results = {
-        "create": {"dataset": HOSTILE[0], "version": 1, "rows": 50},
-        "profile": {**profile, "skipped": skipped}, "dedup": dedup,
-        "drop": {"version": 2, "rows": 40, "dropped": 1}, "tag": {"name": HOSTILE[0]},
-        "log": {"versions": [version]}, "diff": diff, HOSTILE[0]: {},
-    }  # fmt: skip
-    io = {"bytes_read": 10, "bytes_written": 20, "requests": 1, "client_bytes": 5}
-    steps = [{"verb": v, "seconds": 1.0, "io": io, "result": r} for v, r in results.items()]
-    steps.insert(2, steps[1])
-    return {"job": HOSTILE[0], "dataset": HOSTILE[1], "steps": steps, "io": io, "seconds": 2.0}
 
 
 def wide_profile(columns: int) -> dict[str, Any]:
@@ -168,25 +91,13 @@ def test_a_pointer_reads_a_histogram(show: Show) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("make", [hostile_run, hostile_profile])
-def test_hostile_data_is_text(show: Show, make: Callable[[], Any], width: int) -> None:
-    render = run_page if make is hostile_run else profile_page
+@pytest.mark.parametrize(("render", "make"), [(run_page, job_run), (profile_page, plain_profile)])
+def test_hostile_data_is_text(show: Show, render: Any, make: Callable[[], Any], width: int) -> None:
     browser = show(render(make(), title=HOSTILE[0]), width)
-    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    for card in browser.find_elements("class name", "card"):
-        browser.execute_script("arguments[0].scrollIntoView()", card)
-        settle(browser)
-    check_quiet(browser)
-    check_fits(browser, width)
-    assert browser.execute_script("return typeof window.hacked") == "undefined"
-    assert browser.title == HOSTILE[0] + " · dsm"
-    for selector, number in (("script", 2), ("style", 1), ("img", 0), ("base", 0), ("title", 1)):
-        assert len(browser.find_elements("css selector", selector)) == number, selector
-    handlers = "return [...document.querySelectorAll('*')].filter((e) => e.onload || e.onerror)"
-    assert browser.execute_script(handlers) == []
+    check_hostile(browser, width)
     assert texts(browser, ".card h3") == HOSTILE
     assert texts(browser, ".card .value")[:6] == HOSTILE[:6]
-    if make is hostile_run:
+    if make is job_run:
         assert texts(browser, ".tag bdi") == HOSTILE
         assert HOSTILE[1] in texts(browser, ".cluster pre")
         assert HOSTILE[0] in texts(browser, ".warning code")
@@ -196,8 +107,7 @@ def test_a_dark_desktop_gets_a_dark_page(run: dict[str, Any], show: Show) -> Non
     browser = show(run_page(run, title="The demo"))
     colours = {}
     for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        wear(browser, scheme)
         colours[scheme] = browser.execute_script(BRIGHTNESS)
     assert min(colours["light"]["page"]) > 230 > 40 > max(colours["dark"]["page"])
     for scheme, found in colours.items():
@@ -212,18 +122,6 @@ return {page: colour('body', 'backgroundColor'), ink: colour('body', 'color'),
         soft: colour('.eyebrow', 'color'), link: colour('nav a', 'color'),
         change: colour('.change', 'color')};
 """
-
-
-def contrast(one: list[int], other: list[int]) -> float:
-    """As WCAG 2 has it."""
-
-    def light(colour: list[int]) -> float:
-        parts = [c / 255 for c in colour]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((light(one), light(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_filter_hides_columns(show: Show) -> None:
@@ -272,13 +170,8 @@ def test_the_page_can_be_walked_through(run: dict[str, Any], show: Show) -> None
     browser = show(run_page(run, title="The demo"))
     for selector in ("header", "nav[aria-label]", "main", "footer", "h1", "html[lang=en]"):
         assert len(browser.find_elements("css selector", selector)) == 1, selector
-    bare = (
-        "return [...document.querySelectorAll('svg')].filter((e) => !e.closest('[aria-hidden]')"
-        " && !e.getAttribute('aria-label')).length"
-    )
-    assert browser.execute_script(bare) == 0
+    check_named(browser)
     ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map((e) => e.id)")
-    assert len(ids) == len(set(ids))
     targets = browser.execute_script(
         "return [...document.querySelectorAll('a')].map((e) => e.getAttribute('href').slice(1))"
     )

@@ -9,8 +9,7 @@ import pytest
 from hostile import HOSTILE, deduplicated
 from hypothesis import given
 from hypothesis import strategies as st
-from test_browser import check_fits, check_quiet, contrast, settle, texts
-from test_pages import words
+from page_checks import check_hostile, check_readable, settle, texts, words
 
 from dsm_dask.report import clusters, dedup, dedup_page
 from dsm_dask.report.differences import WORDS, differences, sameness
@@ -155,6 +154,26 @@ def test_tables_with_the_same_last_name_are_told_in_full() -> None:
     assert [one.table for one in made.repeats] == ["s3://x/test", "train"]
 
 
+def test_pairs_near_the_threshold_are_beside_each_other() -> None:
+    rows = [
+        {"row": row, "table": table, "values": {"t": text}}
+        for row, table, text in ((5, None, "a b c"), (1234, "s3://x/test", "a d c"))
+    ]
+    pairs = [
+        {"similarity": alike, "joined": joined, "rows": rows}
+        for alike, joined in ((0.8, True), (0.79999, False))
+    ]
+    both = words(dedup_page(near(borderline=pairs), title="t"))
+    for told in ("Near the threshold", "0.800 row 5 and row 1,234 of s3://x/test a b d c",
+                 "The strongest refused", "(some are shown below)"):  # fmt: skip
+        assert (told in both) == (told != "(some are shown below)"), told
+    found = near(borderline=pairs[:1], similarities=[[0.8, 0.85, 1], [0.95, 1.0, 3]])
+    one = words(dedup_page(found, title="t"))
+    assert "(some are shown below)" in one
+    assert "The strongest refused" not in one
+    assert "Near the threshold" not in words(dedup_page(near(), title="t"))
+
+
 def test_rows_of_which_the_texts_are_not_known_are_listed() -> None:
     found = near()
     for member in found["largest"][0]["members"]:
@@ -230,15 +249,7 @@ def test_python_fetches_what_differs_when_it_is_to_be_shown(tmp_path: Any) -> No
 @pytest.mark.parametrize("width", [390, 1280])
 def test_hostile_data_is_text(show: Show, width: int) -> None:
     browser = show(dedup_page(deduplicated(), title=HOSTILE[0]), width)
-    for card in browser.find_elements("class name", "card"):
-        browser.execute_script("arguments[0].scrollIntoView()", card)
-        settle(browser)
-    check_quiet(browser)
-    check_fits(browser, width)
-    assert browser.execute_script("return typeof window.hacked") == "undefined"
-    assert browser.title == HOSTILE[0] + " · dsm"
-    for selector, number in (("script", 2), ("style", 1), ("img", 0), ("base", 0), ("title", 1)):
-        assert len(browser.find_elements("css selector", selector)) == number, selector
+    check_hostile(browser, width)
     assert texts(browser, "#how tbody th") == HOSTILE
     assert texts(browser, ".copies pre")[:2] == [f"one two {name} three" for name in HOSTILE[:2]]
     assert "one two" in texts(browser, "del")
@@ -271,28 +282,9 @@ def test_differences_are_seen_in_light_and_dark_and_without_colour(show: Show) -
     assert texts(browser, ".repeats del") == ["brown"]
     assert texts(browser, ".repeats ins") == ["red"]
     for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        for name, colours in browser.execute_script(COLOURS).items():
-            assert contrast(*colours) >= 4.5, (scheme, name)
+        check_readable(browser, scheme)
     lines = (
         "return ['del', 'ins'].map((name) => "
         "getComputedStyle(document.querySelector(name)).textDecorationLine)"
     )
     assert browser.execute_script(lines) == ["line-through", "underline"]
-
-
-COLOURS = """
-const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-const ground = (e) => {
-  const found = parts(getComputedStyle(e).backgroundColor);
-  return found.length > 3 && !found[3] ? ground(e.parentElement) : found.slice(0, 3);
-};
-const found = {};
-for (const name of ['del', 'ins', '.copies pre', '.who', '.who strong', '.change-line',
-                    '.copies .type', '.settings dt', '.points li', '.legend .hint']) {
-  const e = document.querySelector(name);
-  found[name] = [ground(e), parts(getComputedStyle(e).color).slice(0, 3)];
-}
-return found;
-"""

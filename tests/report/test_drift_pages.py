@@ -16,6 +16,7 @@ from hostile import (
     slices,
     wide_comparison,
 )
+from page_checks import check_hostile, check_readable, drawn, settle, texts
 
 from dsm_dask.fold import run as fold
 from dsm_dask.monitoring.comparison import compare
@@ -25,6 +26,7 @@ from dsm_dask.stats.count import Count
 
 Show = Callable[..., Any]
 browser_only = pytest.mark.browser
+DRAWN = "[data-draw] svg"
 
 PAGES = [
     (drift_page, comparison, ".card h3", HOSTILE),
@@ -35,23 +37,6 @@ PAGES = [
 ]
 
 
-def settle(browser: Any) -> None:
-    browser.execute_async_script(
-        "const done = arguments[0];"
-        "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)));"
-    )
-
-
-def texts(browser: Any, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
-    return list(browser.execute_script(script, selector))
-
-
-def drawn(browser: Any, selector: str) -> int:
-    script = "return [...document.querySelectorAll(arguments[0])].filter((e) => e.querySelector('[data-draw] svg')).length"  # fmt: skip  # noqa: E501
-    return int(browser.execute_script(script, selector))
-
-
 @browser_only
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(("render", "make", "selector", "names"), PAGES)
@@ -59,27 +44,8 @@ def test_hostile_data_is_text(
     show: Show, width: int, render: Any, make: Any, selector: str, names: list[str]
 ) -> None:
     browser = show(render(make(), title=HOSTILE[0]), width)
-    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
-    settle(browser)
-    assert browser.get_log("browser") == []
-    asked = "return performance.getEntriesByType('resource').map((e) => e.name)"
-    assert browser.execute_script(asked) == []
-    sizes = "const e = document.scrollingElement; return [e.scrollWidth, e.clientWidth]"
-    content, room = browser.execute_script(sizes)
-    assert content == room
-    assert browser.execute_script("return typeof window.hacked") == "undefined"
-    assert browser.title == HOSTILE[0] + " · dsm"
-    for tag, number in (("script", 2), ("style", 1), ("img", 0), ("base", 0), ("title", 1)):
-        assert len(browser.find_elements("css selector", tag)) == number, tag
+    check_hostile(browser, width)
     assert sorted(texts(browser, selector)) == sorted(names)
-    bare = (
-        "return [...document.querySelectorAll('svg')].filter((e) => !e.closest('[aria-hidden]')"
-        " && !e.closest('svg[aria-label]') && !e.getAttribute('aria-label')).length"
-    )
-    assert browser.execute_script(bare) == 0
-    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map((e) => e.id)")
-    assert len(ids) == len(set(ids))
 
 
 @browser_only
@@ -88,54 +54,7 @@ def test_hostile_data_is_text(
 def test_text_can_be_read_in_light_and_dark(
     show: Show, scheme: str, render: Any, make: Any
 ) -> None:
-    """Every colour of text against what is behind it, by WCAG 2's level AA."""
-    browser = show(render(make(), title="Contrast"))
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
-    settle(browser)
-    found = browser.execute_script(COLOURS)
-    assert len(found) >= 3
-    grounds = [sum(ground) for _, ground, _ in found]
-    assert all(g > 600 if scheme == "light" else g < 200 for g in grounds)
-    pale = {where: (ink, ground) for ink, ground, where in found if contrast(ink, ground) < 4.5}
-    assert pale == {}
-
-
-COLOURS = """
-const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-const found = new Map();
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const { textContent, parentElement: element } = walker.currentNode;
-  if (!textContent.trim() || element.closest("script, style, .sr, .skip")) continue;
-  const style = getComputedStyle(element);
-  const ink = numbers(element.closest("svg") ? style.fill : style.color);
-  let behind = element;
-  let ground = [0, 0, 0, 0];
-  while (behind && ground[3] === 0) {
-    ground = numbers(getComputedStyle(behind).backgroundColor);
-    behind = behind.parentElement;
-  }
-  const where = `${element.tagName}.${element.getAttribute("class") || ""} in `
-    + `${element.parentElement.tagName}.${element.parentElement.getAttribute("class") || ""}`;
-  found.set(`${ink} ${ground}`, [ink.slice(0, 3), ground.slice(0, 3), where]);
-}
-return [...found.values()];
-"""
-
-
-def contrast(one: list[float], other: list[float]) -> float:
-    """As WCAG 2 has it."""
-
-    def light(colour: list[float]) -> float:
-        parts = [c / 255 for c in colour]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((light(one), light(other)))
-    return (high + 0.05) / (low + 0.05)
+    check_readable(show(render(make(), title="Contrast")), scheme)
 
 
 @browser_only
@@ -144,11 +63,11 @@ def test_a_thousand_compared_columns_draw_only_what_is_near(show: Show) -> None:
     timing = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
     assert browser.execute_script(timing) < 4000
     last = browser.find_elements("class name", "card")[-1]
-    assert drawn(browser, ".card") <= 24
+    assert drawn(browser, ".card", DRAWN) <= 24
     browser.execute_script("arguments[0].scrollIntoView()", last)
     settle(browser)
     assert last.find_elements("css selector", "[data-draw] svg")
-    assert drawn(browser, ".card") < 100
+    assert drawn(browser, ".card", DRAWN) < 100
     browser.find_element("id", "filter").send_keys("COLUMN_0999")
     assert texts(browser, "#shown") == ["1 of 1,000 columns"]
 
@@ -159,12 +78,12 @@ def test_a_heat_map_of_a_thousand_columns_draws_only_what_is_near(show: Show) ->
     column = found["columns"][HOSTILE[0]]
     found["columns"] = {f"column_{i:04}": column for i in range(1000)}
     browser = show(series_page(found, title="Wide"))
-    assert 0 < drawn(browser, ".item.track") <= 60
+    assert 0 < drawn(browser, ".item.track", DRAWN) <= 60
     last = browser.find_elements("css selector", ".item.track")[-1]
     browser.execute_script("arguments[0].scrollIntoView()", last)
     settle(browser)
     assert last.find_elements("css selector", "svg.row")
-    assert drawn(browser, ".item.track") <= 120
+    assert drawn(browser, ".item.track", DRAWN) <= 120
     browser.find_element("id", "filter").send_keys("COLUMN_0500")
     settle(browser)
     assert texts(browser, "#shown") == ["1 of 1,000 columns"]

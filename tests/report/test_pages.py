@@ -7,35 +7,14 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from page_checks import words
 
 from dsm_dask.report import columns, html, profile_page, run_page, story
-
-
-class Words(HTMLParser):
-    """The words of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inside = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = tag
-
-    def handle_data(self, data: str) -> None:
-        if self.inside not in ("script", "style"):
-            self.found.append(data)
-
-
-def words(page: str) -> str:
-    return " ".join(" ".join(Words(page).found).split())
 
 
 def sentence(run: dict[str, Any]) -> str:
@@ -219,3 +198,35 @@ def test_importing_is_cheap() -> None:
     code = f"import sys, dsm_dask.report; print(sorted(set({heavy.split()}) & sys.modules.keys()))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "told"),
+    [
+        ("exact", None, "2 groups of equal rows; the row that comes first of each stays."),
+        ("minhash", {"threshold": 0.8, "verify": True, "keep": "longest"},
+         "2 groups of rows with a Jaccard similarity of 0.8 or more, directly or through others; "
+         "the longest row of each stays."),
+        ("minhash", {"threshold": 0.8, "verify": False}, "share a band of their signatures"),
+        ("semantic", {"threshold": 0.9, "prefer": "score"},
+         "rows with a cosine of 0.9 or more, directly or through others; the row with the greatest "
+         "score of each stays."),
+        ("phash", {"distance": 6}, "images of which 6 of 64 bits or less differ"),
+    ],
+)  # fmt: skip
+def test_what_duplicates_have_in_common_is_told_by_method(
+    method: str, parameters: Any, told: str
+) -> None:
+    found = {"rows": 9, "duplicates": 3, "clusters": 2, "kept": 6, "on": ["t"], "method": method,
+             "parameters": parameters,
+             "largest": [{"size": 3, "survivor": 1, "values": {}}]}  # fmt: skip
+    page = words(run_page({"steps": [{"verb": "dedup", "result": found}]}, title="t"))
+    assert told in page
+    assert ("3 copies" in page, "3 rows row 1 stays" in page) == (
+        method == "exact",
+        method != "exact",
+    )
+    assert "equal rows" not in page or method == "exact"
+    found["against"] = [{"rows": 1}]
+    page = words(run_page({"steps": [{"verb": "dedup", "result": found}]}, title="t"))
+    assert "or none where another table has one." in page

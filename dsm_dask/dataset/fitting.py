@@ -1,0 +1,79 @@
+"""Values from outside, made to fit a column without loss, or refused by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from dsm_dask import arrays
+from dsm_dask.errors import SchemaError
+from dsm_dask.sources.schema import conform
+
+_SHOWN = 5
+
+
+def fit(values: pa.Array, kind: pa.DataType, column: str, where: str) -> pa.Array:
+    """The same values with the type of a column. Text becomes numbers, dates and the like where it
+    spells one; nothing is rounded, cut, or turned into text.
+
+    Raises SchemaError with the first rows (from 1) whose values do not fit.
+
+    >>> fit(pa.array(["3", None]), pa.int8(), "rating", "fixes.csv").to_pylist()
+    [3, None]
+    """
+    try:
+        return _fit(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        bad = [row for row, _ in zip(_unfit(values, kind), range(_SHOWN), strict=False)]
+    rows = ", ".join(f"{row + 1} ({values[row].as_py()!r})" for row in bad)
+    raise SchemaError(
+        f"Column {column!r} is {kind}, which row{'s' if len(bad) > 1 else ''} {rows} of {where} "
+        "cannot be.",
+        where=where,
+        valid=None if _is_scalar(kind) else "Give lists and structs as JSON lines or Parquet.",
+    )
+
+
+def _unfit(values: pa.Array, kind: pa.DataType) -> Iterator[int]:
+    for row in range(len(values)):
+        try:
+            _fit(values.slice(row, 1), kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            yield row
+
+
+def _fit(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    if values.type == kind:
+        return values
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), kind)
+    values = arrays.plain(values)
+    source, target = _family(values.type), _family(kind)
+    if source != target and not (source == "text" and _is_scalar(kind)):
+        raise pa.ArrowTypeError(f"{source} is no {target}")
+    return encoded(values, kind)
+
+
+def encoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Plain values as a column of a type that may be encoded as a dictionary."""
+    if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(values.type):
+        values = values.cast(kind.value_type).dictionary_encode()
+    return conform(pa.record_batch({"": values}), pa.schema([pa.field("", kind)])).column(0)
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    return _family(kind) != "nested"
+
+
+def _family(kind: pa.DataType) -> str:
+    kind, types = arrays.plain_type(kind), pa.types
+    if types.is_boolean(kind):
+        return "boolean"
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "text"
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return "binary"
+    return "temporal" if types.is_temporal(kind) else "nested"

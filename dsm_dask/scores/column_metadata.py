@@ -1,0 +1,58 @@
+"""What a column of scores says about itself: how it was made, and from what.
+
+It stands in the metadata of its field in the Lance schema, where any tool can read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dsm_dask.about import __version__
+from dsm_dask.dataset.columns import COMPUTED
+from dsm_dask.dataset.version import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnMetadata:
+    """How the scores of a column came about."""
+
+    scorer: str
+    parameters: dict[str, Any]
+    sources: tuple[str, ...]
+    """The columns that they were computed from."""
+    version: str
+    """The version of the dataset that they were computed from, the last time that any were."""
+    quantities: str
+    """A digest of what the whole table gave: equal digests, equal scores of equal rows."""
+    software: str = f"dsm-dask {__version__}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "sources": list(self.sources)}
+
+    def to_entry(self) -> dict[str, str]:
+        """As an entry in a field's metadata."""
+        return {COMPUTED: json.dumps(self.to_dict(), sort_keys=True)}
+
+    def made_alike(self, other: ColumnMetadata) -> bool:
+        """Whether the scores of both mean the same: by the same scorer, with the same parameters,
+        from the same columns."""
+        mine, others = (
+            json.dumps([one.scorer, one.parameters, one.sources], sort_keys=True)
+            for one in (self, other)
+        )
+        return mine == others
+
+
+def read(dataset: Dataset) -> dict[str, ColumnMetadata]:
+    """The metadata of every column of scores, by its name."""
+    found = {}
+    for field in dataset.lance.schema:
+        metadata: Mapping[bytes, bytes] = field.metadata or {}
+        told = metadata.get(COMPUTED.encode())
+        if told is not None:
+            known = json.loads(told)
+            found[field.name] = ColumnMetadata(**{**known, "sources": tuple(known["sources"])})
+    return found

@@ -1,0 +1,82 @@
+"""A scorer with what the whole table gave it, and the digests that tell its right scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from dsm_dask import codec
+from dsm_dask.dataset.partition import Fragment
+from dsm_dask.scores.column_metadata import ColumnMetadata
+from dsm_dask.scores.scorer import Quantities, Scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A scorer with what was prepared for it; a row map."""
+
+    scorer: Scorer
+    prefix: str
+    """Before the names of its columns."""
+    quantities: Quantities = dataclasses.field(default_factory=dict)
+    version: str = ""
+    """Of the dataset that the quantities are from."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.scorer.columns
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns that the scores depend on, read by ``apply`` or by ``prepare``."""
+        found: tuple[str, ...] = getattr(self.scorer, "sources", self.columns)
+        return found
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(
+            [field.with_name(self.prefix + field.name) for field in self.scorer.schema]
+        )
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        made = self.scorer.apply(batch, self.quantities)
+        return made.rename_columns(self.schema.names)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        scorer = self.scorer
+        return {"scorer": scorer.name, "parameters": scorer.parameters, "on": list(self.sources)}
+
+    @property
+    def quantities_digest(self) -> str:
+        told = {name: value for name, value in self.quantities.items() if name[0] != "_"}
+        return _digest(codec.encode(sorted(told.items())))
+
+    @property
+    def metadata(self) -> ColumnMetadata:
+        # As it comes back from JSON: a list for a tuple, text for a number that is a key.
+        parameters = json.loads(json.dumps(self.scorer.parameters, sort_keys=True))
+        digest = self.quantities_digest
+        scorer = self.scorer
+        return ColumnMetadata(scorer.name, parameters, self.sources, self.version, digest)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that the scores of a row depend on, besides the row."""
+        made = dataclasses.replace(self.metadata, version="", software="")
+        types = [(field.name, str(field.type)) for field in self.schema]
+        return json.dumps([made.to_dict(), types], sort_keys=True)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def digest_of(fingerprint: str, sources: Sequence[str], fragment: Fragment) -> str:
+    """Of right scores of a fragment; part of the name of the file that holds them."""
+    return _digest(json.dumps([fingerprint, fragment.files_of(sources)]).encode())

@@ -1,0 +1,370 @@
+"""Scorers from options: one way for the command line, Python and jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.version import Dataset, open_dataset, open_for_writing
+from dsm_dask.duplicates.places import places
+from dsm_dask.engine import Engine
+from dsm_dask.errors import UsageError, nearest
+from dsm_dask.scores.labels import Class, LearnClasses
+from dsm_dask.scores.probabilities import (
+    TOLERANCE,
+    ClassProbabilities,
+    Probabilities,
+    default_classes,
+)
+from dsm_dask.scores.score import Unkept, score
+from dsm_dask.scores.scored import Scored
+from dsm_dask.scores.scorer import Scorer
+from dsm_dask.stats.values import kind_of
+from dsm_dask.table import Table, check_columns
+
+KINDS = ("multiclass", "multilabel", "regression", "tokens", "ensemble")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """What to score by; at least one of ``probs``, ``model``, ``label``, ``annotators`` and
+    ``embedding``."""
+
+    probs: tuple[str, ...] = ()
+    """Columns of probabilities; of ``regression``: of a variance, two bounds, or members."""
+    kind: str = ""
+    """What the model tells: one of :data:`KINDS`; when not given, multiclass, or ensemble where
+    there are ``members``."""
+    classes: tuple[Class, ...] = ()
+    """In the order of the probabilities; learned when not given."""
+    logits: bool = False
+    temperature: float = 1.0
+    renormalise: bool = False
+    tolerance: float = TOLERANCE
+    members: int = 0
+    """Vectors in a list of an ensemble; 0: as many as there are."""
+    aggregate: str = "mean"
+    """How the scores of tokens become one."""
+    spread: str = ""
+    """Of ``regression``: variance, interval or members; by the number of columns when not given."""
+    model: str = ""
+    """A skops or ONNX file that makes the probabilities, from the columns ``features``."""
+    features: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    """Types in a skops file that may be loaded."""
+    out_of_fold: tuple[str, ...] = ()
+    """Columns of features or texts, of which probabilities are made by cross-validation."""
+    group: str = ""
+    """Rows with the same value here are in one part of the cross-validation."""
+    label: str = ""
+    quality: str = "self_confidence"
+    """The method of ``label_quality``."""
+    filter: str = "prune_by_noise_rate"
+    """Which labels are issues."""
+    min_examples: int = 1
+    noise_share: float = 1.0
+    annotators: tuple[str, ...] = ()
+    consensus: str = ""
+    """The method; dawid-skene, or crowdlab where there are probabilities, when not given."""
+    embedding: str = ""
+    neighbours: int = 0
+    """How many are looked for; 0: the default."""
+
+    @classmethod
+    def of(cls, **given: Any) -> ScoreOptions:
+        """From names and values; lists and single names do for tuples. Raises UsageError for names
+        that there are not.
+
+        >>> ScoreOptions.of(probs="p", classes=["cat", "dog"]).classes
+        ('cat', 'dog')
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        found = {}
+        for name, value in given.items():
+            if name not in known:
+                raise UsageError(f"{name!r} is no option of scores.", valid=nearest(name, known))
+            if value is None:
+                continue
+            is_tuple = isinstance(known[name].default, tuple)
+            if is_tuple:
+                value = (value,) if isinstance(value, str) else tuple(value)
+            found[name] = value
+        return cls(**found)
+
+    @property
+    def tells(self) -> str:
+        """The kind, given or not."""
+        return self.kind or ("ensemble" if self.members else "multiclass")
+
+    def check(self) -> None:
+        """Raise UsageError for options that go with others that are not there."""
+        if not (self.probs or self.model or self.label or self.annotators or self.embedding):
+            raise UsageError(
+                "There is nothing to score by.",
+                valid="--probs COL, --model FILE, --label COL, --annotators COLS or "
+                "--embedding COL.",
+            )
+        if self.tells not in KINDS:
+            raise UsageError(
+                f"There is no kind {self.kind!r}.", valid=f"One of {', '.join(KINDS)}."
+            )
+        if sum(bool(one) for one in (self.probs, self.model, self.out_of_fold)) > 1:
+            raise UsageError(
+                "Probabilities are in columns, made by a model or out of fold: one of these."
+            )
+        default = ScoreOptions()
+        for name, needed in _NEEDS.items():
+            if getattr(self, name) != getattr(default, name) and not any(
+                getattr(self, one) for one in needed
+            ):
+                options = " or ".join(f"--{one}" for one in needed)
+                shown = name.replace("_", "-")
+                raise UsageError(
+                    f"--{shown} says nothing by itself.", valid=f"It goes with {options}."
+                )
+        if self.tells == "regression" and (self.label or self.model or self.classes):
+            raise UsageError(
+                "Regression has no classes.", valid="--kind regression --probs COL[,COL...]."
+            )
+
+
+_PROBABILITIES = ("probs", "model", "out_of_fold")
+_NEEDS = {
+    "kind": _PROBABILITIES, "logits": _PROBABILITIES, "temperature": _PROBABILITIES,
+    "renormalise": ("probs",), "tolerance": ("probs",), "members": ("probs",),
+    "aggregate": ("probs",), "spread": ("probs",), "features": ("model",), "trusted": ("model",),
+    "quality": ("label",), "filter": ("label",), "min_examples": ("label",),
+    "noise_share": ("label",), "out_of_fold": ("label",), "group": ("out_of_fold",),
+    "consensus": ("annotators",), "neighbours": ("embedding",),
+}  # fmt: skip
+
+
+def score_by(
+    data: str | Dataset,
+    options: ScoreOptions,
+    *,
+    engine: Engine,
+    replace: bool = False,
+    message: str = "",
+    dry_run: bool = False,
+    prefix: str = "",
+) -> Scored:
+    """:func:`dsm_dask.scores.score.score` by what some options ask for; with ``annotators`` it also
+    tells how far these agree and how good each is (``summaries["annotators"]``).
+
+    With ``out_of_fold`` the probabilities become a column of a version of their own, and the scores
+    are of that; a dry run ends before it."""
+    options.check()
+    base = open_for_writing(data)
+    if dry_run:
+        base = Unkept.of(base)
+    ends: Any = {"replace": replace, "message": message, "dry_run": dry_run, "prefix": prefix}
+    made = None
+    if options.out_of_fold:
+        made = score(base, [_out_of_fold(base, options, engine)], engine=engine, **ends)
+        if dry_run:
+            return made
+        base = open_dataset(Ref(base.uri, _name_of(base, made.version)))
+        name = made.columns[0].name
+        options = dataclasses.replace(options, out_of_fold=(), group="", probs=(name,))
+    scorers = scorers_for(base, options, engine=engine)
+    found = score(base, scorers, engine=engine, **ends)
+    if made is not None:
+        found = _joined(made, found)
+    if not options.annotators or not found.quantities:
+        return found
+    from dsm_dask.scores.annotators import describe
+    from dsm_dask.scores.consensus import Consensus
+
+    consensus = next(one for one in scorers if isinstance(one, Consensus))
+    with places(base, None, None, engine, uuid.uuid4().hex, dry_run) as place:
+        quantities = found.quantities[consensus.name]
+        told = describe(base, consensus, quantities, engine=engine, work=place.work).to_dict()
+    return dataclasses.replace(found, summaries={**found.summaries, "annotators": told})
+
+
+def _name_of(base: Dataset, version: int) -> str:
+    return f"{base.branch}:{version}" if base.branch else str(version)
+
+
+def _joined(first: Scored, second: Scored) -> Scored:
+    """Two runs as one: the second is of what the first has made."""
+    return dataclasses.replace(
+        second,
+        columns=(*first.columns, *second.columns),
+        computed={**first.computed, **second.computed},
+        stale=(*first.stale, *second.stale),
+        committed=first.committed or second.committed,
+    )
+
+
+def _out_of_fold(base: Dataset, options: ScoreOptions, engine: Engine) -> Scorer:
+    from dsm_dask.scores.out_of_fold import OutOfFold
+
+    check_columns(base, [options.label, *options.out_of_fold])
+    classes = _as_labels(base, options)
+    if not classes:
+        learned = engine.fold(base, LearnClasses(options.label), label="Reading labels").result
+        classes = tuple(learned.classes)
+    return OutOfFold(options.label, options.out_of_fold, classes, options.group or None)
+
+
+def scorers_for(table: Table, options: ScoreOptions, *, engine: Engine) -> list[Scorer]:
+    """The scorers that some options ask for, in the order of their columns.
+
+    Classes that are not given are those of the model, of the names of several columns, or of the
+    labels. Raises UsageError for options that do not go together, UnknownColumn, SchemaError.
+    """
+    options.check()
+    named = [*options.probs, *options.features, *options.annotators, options.label]
+    check_columns(table, [name for name in [*named, options.embedding] if name])
+    options = dataclasses.replace(options, classes=_as_labels(table, options))
+    found: list[Scorer] = []
+    probabilities: ClassProbabilities | None = None
+    if options.tells == "regression":
+        found.append(_regression(options))
+    elif options.probs or options.model:
+        probabilities = _probabilities(table, options, engine)
+        found.append(_uncertainty(options, probabilities))
+    if options.label:
+        found += _label_scorers(table, options, probabilities)
+    if options.annotators:
+        found += _annotator_scorers(table, options, probabilities)
+    if options.embedding:
+        found.append(_neighbours(table, options))
+    return found
+
+
+def _as_labels(table: Table, options: ScoreOptions) -> tuple[Class, ...]:
+    """Classes that were given, as numbers where the labels are no texts."""
+    columns = [options.label] if options.label else list(options.annotators)
+    texts = any(kind_of(table.schema.field(name).type) == "string" for name in columns)
+    whole = all(isinstance(one, int) or one.lstrip("-").isdigit() for one in options.classes)
+    if texts or not whole:
+        return options.classes
+    return tuple(int(one) for one in options.classes)
+
+
+def _probabilities(table: Table, options: ScoreOptions, engine: Engine) -> ClassProbabilities:
+    kind: Any = "logits" if options.logits else "probabilities"
+    multilabel = options.tells == "multilabel"
+    if options.model:
+        from dsm_dask.scores.model import from_model
+
+        return from_model(
+            options.model, options.features, options.classes, kind=kind,
+            temperature=options.temperature, multilabel=multilabel, trusted=options.trusted,
+        )  # fmt: skip
+    classes = options.classes or _classes(table, options, engine)
+    return Probabilities(
+        options.probs, classes, kind, options.temperature, options.renormalise, options.tolerance,
+        multilabel,
+    )  # fmt: skip
+
+
+def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class, ...]:
+    """Names of the classes of probabilities that come without; those of several columns are in
+    the columns' names, others are the labels, where these are as many."""
+    unnamed = default_classes(table, options.probs, options.members or 1)
+    if len(options.probs) > 1 or not options.label:
+        return unnamed
+    learned = engine.fold(table, LearnClasses(options.label), label="Reading labels").result
+    known = tuple(learned.classes)
+    if set(known) <= set(unnamed):
+        return unnamed  # labels that are numbers of classes, perhaps not all of them
+    if len(known) == len(unnamed):
+        return known
+    shown = ", ".join(repr(one) for one in known[:10])
+    raise UsageError(
+        f"There are {len(unnamed)} probabilities a row, and {len(known)} labels: {shown}"
+        f"{', ...' if len(known) > 10 else ''}.",
+        where=table.uri,
+        valid="--classes names the classes in the order of the probabilities.",
+    )
+
+
+def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
+    if options.tells == "multilabel":
+        from dsm_dask.scores.multilabel_uncertainty import MultilabelUncertainty
+
+        return MultilabelUncertainty(probabilities)
+    if options.tells == "multiclass":
+        from dsm_dask.scores.uncertainty import Uncertainty
+
+        return Uncertainty(probabilities)
+    if not isinstance(probabilities, Probabilities):
+        raise UsageError(f"A model in a file gives no {options.tells}.", valid="--probs COL.")
+    if options.tells == "tokens":
+        from dsm_dask.scores.tokens import TokenUncertainty
+
+        return TokenUncertainty(probabilities, _any(options.aggregate))
+    from dsm_dask.scores.ensembles import EnsembleUncertainty
+
+    return EnsembleUncertainty(probabilities, options.members)
+
+
+def _regression(options: ScoreOptions) -> Scorer:
+    from dsm_dask.scores.regression import RegressionUncertainty
+
+    by_number = {1: "variance", 2: "interval"}
+    method = options.spread or by_number.get(len(options.probs), "members")
+    return RegressionUncertainty(options.probs, _any(method))
+
+
+def _label_scorers(
+    table: Table, options: ScoreOptions, probabilities: ClassProbabilities | None
+) -> Sequence[Scorer]:
+    if probabilities is None:
+        from dsm_dask.scores.class_share import ClassShare
+
+        return [ClassShare(options.label)]
+    if options.tells not in ("multiclass", "multilabel"):
+        raise UsageError(
+            f"Labels are not held against {options.tells}.", valid="multiclass or multilabel."
+        )
+    from dsm_dask.scores.label_filters import LabelFilter
+    from dsm_dask.scores.label_issues import LabelIssues
+    from dsm_dask.scores.label_quality import LabelQuality
+
+    chosen = LabelFilter(_any(options.filter), options.min_examples, options.noise_share)
+    return [
+        LabelQuality(options.label, probabilities, _any(options.quality)),
+        LabelIssues(options.label, probabilities, chosen),
+    ]
+
+
+def _annotator_scorers(
+    table: Table, options: ScoreOptions, probabilities: ClassProbabilities | None
+) -> Sequence[Scorer]:
+    from dsm_dask.scores import consensus as consensus_of
+    from dsm_dask.scores.consensus import Consensus, Disagreement
+
+    method = options.consensus or ("dawid-skene" if probabilities is None else "crowdlab")
+    consensus = Consensus(
+        options.annotators,
+        _any(method),
+        consensus_of.kind_of(table, options.annotators),
+        options.classes or None,
+        probabilities if method == "crowdlab" else None,
+    )
+    return [consensus, Disagreement(options.annotators)]
+
+
+def _neighbours(table: Table, options: ScoreOptions) -> Scorer:
+    from dsm_dask.scores.neighbours import NEIGHBOURS, Neighbours
+
+    return Neighbours.of(
+        table,
+        options.embedding,
+        options.label or None,
+        neighbours=options.neighbours or NEIGHBOURS,
+        classes=options.classes,
+    )
+
+
+def _any(word: str) -> Any:
+    """A word of which the scorer itself says whether it knows it."""
+    return word
