@@ -56,12 +56,16 @@ def hash_rows(columns: Sequence[pa.Array | pa.ChunkedArray]) -> U64:
     >>> bool((one == two).any())
     False
     """
+    return np.stack(hash_lanes(columns), axis=1)
+
+
+def hash_lanes(columns: Sequence[pa.Array | pa.ChunkedArray]) -> Lanes:
+    """The two columns of :func:`hash_rows`, an array each."""
     if not columns:
         raise ValueError("hash_rows needs at least one column.")
     if len({len(column) for column in columns}) > 1:
         raise ValueError("The columns have different numbers of rows.")
-    low, high = _combine("row", [_column(column) for column in columns])
-    return np.stack([low, high], axis=1)
+    return _combine("row", [_column(column) for column in columns])
 
 
 def _column(column: pa.Array | pa.ChunkedArray) -> Lanes:
@@ -224,15 +228,13 @@ def _segments(mixed: U64, ends: npt.NDArray[np.int64], lengths: npt.NDArray[np.i
 
 def _combine(tag: str, parts: Sequence[Lanes], length: int | None = None) -> Lanes:
     """One hash of several, in their order."""
+    from dsm_dask.text_hash import combine
+
     size = len(parts[0][0]) if length is None else length
     first = _seeds(tag)
     low, high = np.full(size, first[0]), np.full(size, first[1])
     for part_low, part_high in parts:
-        low *= np.uint64(_LOW_STEP)
-        low += part_low
-        high *= np.uint64(_HIGH_STEP)
-        high += part_high
-        low, high = _mix_low(low), _mix_high(high)
+        combine(low, high, part_low, part_high, np.uint64(_LOW_STEP), np.uint64(_HIGH_STEP))
     return low, high
 
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from dsm_dask import storage
+from dsm_dask.duplicates.borderline import described_pairs, weakest
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
 from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
 from dsm_dask.duplicates.edges import EdgeFile
 from dsm_dask.duplicates.examples import CUT
 from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.places import Places
-from dsm_dask.duplicates.result import Deduplicated
+from dsm_dask.duplicates.result import Deduplicated, IndexUse
 from dsm_dask.engine import Engine
 from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table
@@ -36,6 +37,8 @@ class Pairs:
     left_out: dict[str, Any]
     """Rows that could not be compared, by reason."""
     notes: tuple[str, ...] = ()
+    index: IndexUse | None = None
+    """What an index beside the data was of use, for a method that has one."""
 
 
 class Method(Protocol):
@@ -59,8 +62,11 @@ class Method(Protocol):
         """Raise for tables that it cannot compare."""
         ...
 
-    def pairs(self, tables: Sequence[Table], folder: str, *, engine: Engine) -> Pairs:
-        """Pairs among the rows of all tables, written below a folder; table 0 is the data."""
+    def pairs(
+        self, tables: Sequence[Table], folder: str, *, engine: Engine, keep: bool = False
+    ) -> Pairs:
+        """Pairs among the rows of all tables, written below a folder; table 0 is the data. With
+        ``keep`` an index may be kept beside it."""
         ...
 
 
@@ -78,7 +84,7 @@ def dedup_alike(
     message: str = "",
     dry_run: bool = False,
     largest: int = LARGEST,
-    cut: int = CUT,
+    cut: int | None = None,
 ) -> Deduplicated:
     """Find rows of ``table`` that ``method`` finds alike.
 
@@ -91,7 +97,7 @@ def dedup_alike(
     check_ends(tables, rule, ends)
 
     def search(place: Places, run: str, decisions: str | None) -> tuple[Deduplicated, Clusters]:
-        job = _Run(tables, method, rule, place.work, run, engine)
+        job = _Run(tables, method, rule, place.work, run, engine, not dry_run)
         return job.found(decisions, largest, cut)
 
     return carry_out(tables, _spec(method, rule, against), search, ends, engine)
@@ -114,29 +120,40 @@ class _Run:
     folder: str
     run: str
     engine: Engine
+    keep: bool
 
-    def found(self, decisions: str | None, largest: int, cut: int) -> tuple[Deduplicated, Clusters]:
+    def found(
+        self, decisions: str | None, largest: int, cut: int | None
+    ) -> tuple[Deduplicated, Clusters]:
         method = self.method
-        pairs = method.pairs(self.tables, storage.join(self.folder, "pairs"), engine=self.engine)
+        pairs = method.pairs(
+            self.tables, storage.join(self.folder, "pairs"), engine=self.engine, keep=self.keep
+        )
         clusters = decide(
             pairs.edges, self.tables, rule=self.rule, reason=method.name, engine=self.engine,
             folder=storage.join(self.folder, "clusters"), run=self.run, decisions=decisions,
             largest=largest,
         )  # fmt: skip
+        shown = self._shown()
         found = Deduplicated(
             rows=pairs.rows,
             clusters=clusters.clusters,
             duplicates=clusters.duplicates,
             on=(method.on,),
             method=method.name,
-            largest=described(clusters.largest, self.tables, self._shown(), self.engine, cut),
+            largest=described(clusters.largest, self.tables, shown, self.engine, cut or CUT),
             parameters={**method.to_dict(), "keep": self.rule.keep, "prefer": self.rule.prefer},
             sizes=clusters.sizes,
             similarities=clusters.similarities,
             against=clusters.against,
             left_out=pairs.left_out,
             notes=pairs.notes,
+            index=pairs.index,
         )
+        if cut is not None:
+            weak = weakest(pairs.edges, self.engine)
+            near = described_pairs(weak, (), self.tables, shown, self.engine, cut)
+            found = dataclasses.replace(found, borderline=near)
         return found, clusters
 
     def _shown(self) -> list[str]:

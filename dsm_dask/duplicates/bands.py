@@ -26,7 +26,7 @@ def band_of(hashes: U64, band: int) -> npt.NDArray[np.int64]:
     return (shifted & np.uint64((1 << BITS) - 1)).astype(np.int64)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def masks(distance: int, bits: int = BITS) -> Ints:
     """What a band may be XORed with: numbers below ``2^bits`` with few bits set, for hashes that
     differ in ``distance`` bits at most.

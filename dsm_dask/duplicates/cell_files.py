@@ -4,7 +4,7 @@ One object holds some vectors of a partition, sorted by cell, with an index, so 
 its cells from every file by two byte ranges. Vectors that repeat are written once.
 
 Layout, little-endian: magic, rows, dimension, cells (u64 each); an index of cells + 1 u64; then a
-record a row (node, hash, whether this is its home: 25 bytes), and its vector (float32 each).
+record a row (node, hash, whether this is its home, label: 29 bytes), and its vector (float32 each).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,10 @@ from dsm_dask.duplicates.unit_vectors import Vectors
 
 MAGIC = int.from_bytes(b"dsmcell1", "little")
 HEADER = 4 * 8
-RECORD = np.dtype([("node", "<u8"), ("high", "<u8"), ("low", "<u8"), ("home", "?")])
+RECORD = np.dtype(
+    [("node", "<u8"), ("high", "<u8"), ("low", "<u8"), ("home", "?"), ("label", "<i4")]
+)
+"""``label`` is a number for those who compare labels, too."""
 IN_MEMORY = 128 << 20
 """Bytes of vectors read together; those of a larger cell are kept in a temporary file."""
 
@@ -36,6 +39,23 @@ class Cell:
 
     records: npt.NDArray[Any]
     vectors: Vectors
+    files: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    """The number of the file that each is from."""
+
+
+class ByCell(Protocol):
+    """A file that holds vectors by cell."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    def index(self, first: int, stop: int) -> npt.NDArray[np.int64]:
+        """Where cells ``first`` to ``stop`` begin: ``stop - first + 1`` numbers."""
+        ...
+
+    def read(self, start: int, stop: int) -> tuple[npt.NDArray[Any], Vectors]:
+        """Records and vectors of rows in the file's order."""
+        ...
 
 
 def encode(
@@ -80,14 +100,14 @@ class CellFile:
         return np.frombuffer(records, RECORD), np.frombuffer(vectors, "<f4").reshape(shape)
 
 
-def read_cells(files: Sequence[CellFile], first: int, stop: int) -> Iterator[Cell]:
+def read_cells(files: Sequence[ByCell], first: int, stop: int) -> Iterator[Cell]:
     """Cells ``first`` to ``stop`` that hold any rows, as many at once as fit in memory."""
     index = np.array(side_by_side(lambda file: file.index(first, stop), files))
     yield from _between(files, index, 0, stop - first)
 
 
 def _between(
-    files: Sequence[CellFile], index: npt.NDArray[np.int64], first: int, stop: int
+    files: Sequence[ByCell], index: npt.NDArray[np.int64], first: int, stop: int
 ) -> Iterator[Cell]:
     rows = int((index[:, stop] - index[:, first]).sum())
     if not rows:
@@ -102,14 +122,15 @@ def _between(
     cells = np.concatenate([np.repeat(np.arange(stop - first), np.diff(one)) for one in index])
     order = np.lexsort((records["node"], records["low"], records["high"], cells))
     records, vectors = records[order], _ordered(vectors, order)
+    numbers = np.repeat(np.arange(len(files)), index[:, -1] - index[:, 0])[order]
     edges = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=stop - first))])
     for start, end in pairwise(edges.tolist()):
         if end > start:
-            yield Cell(records[start:end], vectors[start:end])
+            yield Cell(records[start:end], vectors[start:end], numbers[start:end])
 
 
 def _read(
-    files: Sequence[CellFile], starts: npt.NDArray[Any], stops: npt.NDArray[Any], rows: int
+    files: Sequence[ByCell], starts: npt.NDArray[Any], stops: npt.NDArray[Any], rows: int
 ) -> tuple[npt.NDArray[Any], Vectors]:
     """Rows of several files, one file's after the other's."""
     records, vectors = np.empty(rows, RECORD), _room(rows, files[0].dimension)

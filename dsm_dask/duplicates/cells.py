@@ -48,14 +48,19 @@ class Cells:
 
 
 def make_cells(
-    parts: Sequence[tuple[int, Partition]], embedding: Embedding, folder: str, engine: Engine
+    parts: Sequence[tuple[int, Partition]],
+    embedding: Embedding,
+    folder: str,
+    engine: Engine,
+    cells: int | None = None,
 ) -> Cells:
     """Cells for the vectors of some partitions, each with the number of its table; their centroids
-    are written below ``folder``."""
+    are written below ``folder``. About as many as ``cells`` says, or
+    :func:`~dsm_dask.duplicates.kmeans.cells_for` does."""
     from dsm_dask.duplicates.kmeans import BY_CELL, cells_for
 
     rows = sum(part.rows for _, part in parts)
-    cells = cells_for(rows)
+    cells = cells_for(rows) if cells is None else cells
     if cells == 1:
         return Cells()
     below = min(2**64 - 1, int(BY_CELL * cells / rows * 2**64))
@@ -131,8 +136,14 @@ class _Train:
         centroids = train(vectors, self.cells)
         uri = storage.join(self.folder, "centroids.dsm")
         storage.write(uri, codec.encode(centroids))
-        parts = np.searchsorted(np.cumsum(centroids.shares), np.arange(_PARTS) / _PARTS)
-        return Cells(uri, len(centroids.points), centroids.dimension, tuple(parts.tolist()))
+        quantiles = quantiles_of(centroids.shares)
+        return Cells(uri, len(centroids.points), centroids.dimension, quantiles)
+
+
+def quantiles_of(shares: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    """:attr:`Cells.quantiles`, from the share of the sample that is at home in each cell."""
+    parts = np.searchsorted(np.cumsum(shares), np.arange(_PARTS) / _PARTS)
+    return tuple(parts.tolist())
 
 
 @functools.lru_cache(maxsize=2)

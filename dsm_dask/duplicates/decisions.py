@@ -20,7 +20,10 @@ import pyarrow.parquet as pq
 
 from dsm_dask import storage
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
-from dsm_dask.sources.parquet import SUFFIXES, open_files
+from dsm_dask.duplicates.shares import side_by_side
+from dsm_dask.sources.file_part import FilePart
+from dsm_dask.sources.footer import as_file, read_footer
+from dsm_dask.sources.parquet import SUFFIXES
 
 SCHEMA = pa.schema(
     [
@@ -40,6 +43,16 @@ is in, null when it is a row of the data."""
 GROUP = 1 << 16
 """Rows in a row group, at most."""
 
+_NUMBERS = ("row_id", "cluster")
+_ENCODING: dict[str, Any] = {
+    "compression": "none",
+    "use_dictionary": [name for name in SCHEMA.names if name not in _NUMBERS],
+    "column_encoding": dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
+    "write_statistics": ["row_id"],
+}
+"""Row ids as the differences of neighbours: less than half the size of what Zstandard makes of
+them, in a sixth of the time. The other columns are next to nothing."""
+
 DUPLICATE, KEPT = 0, 1
 ROLES = ("duplicate", "kept")
 
@@ -54,7 +67,7 @@ class DecisionWriter:
         self._reason = reason
         self._against = against
         self._sink = io.BytesIO()
-        self._writer = pq.ParquetWriter(self._sink, SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(self._sink, SCHEMA, **_ENCODING)
         self.rows = 0
 
     def add(
@@ -70,30 +83,48 @@ class DecisionWriter:
         duplicates of similarity 1 of rows of the data. NaN is a similarity that is not known."""
         if not len(row_ids):
             return
-        order, count = np.argsort(row_ids), len(row_ids)
+        from dsm_dask.stats.kernels import argsort, sort_pairs
+
+        count = len(row_ids)
+        if roles is None and similarity is None and tables is None:
+            row_ids, clusters = sort_pairs(row_ids, clusters)
+        else:
+            order = argsort(row_ids)
+            row_ids, clusters = row_ids[order], clusters[order]
+            roles, similarity, tables = (
+                _at(roles, order),
+                _at(similarity, order),
+                _at(tables, order),
+            )
         roles = np.full(count, DUPLICATE, np.int8) if roles is None else roles
         alike = np.ones(count, np.float32) if similarity is None else similarity
-        table = np.zeros(count, np.int64) if tables is None else tables
         columns = [
-            pa.array(row_ids[order]),
-            pa.array(clusters[order]),
-            pa.DictionaryArray.from_arrays(roles[order].astype(np.int8), pa.array(ROLES)),
-            pa.array(alike[order], from_pandas=True),
+            pa.array(row_ids),
+            pa.array(clusters),
+            pa.DictionaryArray.from_arrays(roles.astype(np.int8), pa.array(ROLES)),
+            pa.array(alike, from_pandas=True),
             pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), pa.array([self._reason])),
-            self._names(table[order]),
+            self._names(tables, count),
         ]
         table = pa.Table.from_arrays(columns, schema=SCHEMA)
         self._writer.write_table(table, row_group_size=GROUP)
         self.rows += count
 
-    def _names(self, tables: npt.NDArray[Any]) -> pa.DictionaryArray:
-        here = tables == 0
-        places = pa.array(np.where(here, 0, tables - 1).astype(np.int8), mask=here)
+    def _names(self, tables: npt.NDArray[Any] | None, count: int) -> pa.DictionaryArray:
+        if tables is None:
+            places = pa.nulls(count, pa.int8())
+        else:
+            here = tables == 0
+            places = pa.array(np.where(here, 0, tables - 1).astype(np.int8), mask=here)
         return pa.DictionaryArray.from_arrays(places, pa.array(self._against, pa.string()))
 
     def close(self) -> bytes:
         self._writer.close()
         return self._sink.getvalue()
+
+
+def _at(values: npt.NDArray[Any] | None, order: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
+    return None if values is None else values[order]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,48 +145,60 @@ class ChooseListed:
     def between(self, first: int, last: int) -> npt.NDArray[np.uint64]:
         """Row ids listed from ``first`` to ``last``, read from the row groups that may have any."""
         found = [np.empty(0, np.uint64)]
-        for uri, groups in _row_groups(self.folder, self.run, storage.current_options()):
-            wanted = [index for index, low, high in groups if low <= last and high >= first]
-            found += [_row_ids(uri, index) for index in wanted]
-        ids = np.concatenate(found)
-        return ids[(ids >= first) & (ids <= last)]
+        for part, groups in _row_groups(self.folder, self.run, storage.current_options()):
+            for index, low, high in groups:
+                if low <= last and high >= first:
+                    ids = _row_ids(part, index)
+                    begin, stop = np.searchsorted(ids, np.array([first, last], np.uint64))
+                    stop += stop < len(ids) and ids[stop] == last
+                    found.append(ids[begin:stop])
+        return np.concatenate(found)
 
 
 @functools.lru_cache(maxsize=4)
 def _row_groups(
     folder: str, run: str, options: storage.Options
-) -> tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...]:
+) -> tuple[tuple[FilePart, tuple[tuple[int, int, int], ...]], ...]:
     """Files of a folder with the least and greatest row id of each row group; read once."""
     del options  # part of the cache key: the same folder may be another place
-    found = []
-    for file in storage.find(folder, SUFFIXES):
-        if not storage.name(file.uri).startswith(run):
-            continue
-        metadata = pq.read_metadata(io.BytesIO(storage.read(file.uri)))
-        groups = []
-        for index in range(metadata.num_row_groups):
-            statistics = metadata.row_group(index).column(0).statistics
-            groups.append((index, statistics.min, statistics.max))
-        found.append((file.uri, tuple(groups)))
-    return tuple(found)
+    files = [file for file in storage.find(folder, SUFFIXES) if _is_of(run, file.uri)]
+    return tuple(side_by_side(_read_row_groups, files))
+
+
+def _is_of(run: str, uri: str) -> bool:
+    return storage.name(uri).startswith(run)
+
+
+def _read_row_groups(file: storage.ObjectInfo) -> tuple[FilePart, tuple[tuple[int, int, int], ...]]:
+    whole = read_footer(file)
+    (tail,) = storage.read_ranges(file.uri, [(file.size - whole.footer_size, file.size)], file.etag)
+    metadata = pq.read_metadata(io.BytesIO(as_file(bytes(tail))))
+    groups = []
+    for index in range(metadata.num_row_groups):
+        statistics = metadata.row_group(index).column(0).statistics
+        groups.append((index, statistics.min, statistics.max))
+    count = metadata.num_row_groups
+    sizes = (file.uri, file.size, file.etag, whole.footer_size)
+    return FilePart(*sizes, 0, count, metadata.num_rows, file.size), tuple(groups)
 
 
 @functools.lru_cache(maxsize=64)
-def _row_ids(uri: str, group: int) -> npt.NDArray[np.uint64]:
-    """Row ids of the duplicates in a row group."""
-    found = _read_group(uri, group, ("row_id", "role"))
-    losing = pc.equal(found.column("role").cast(pa.string()), ROLES[DUPLICATE])
-    ids: npt.NDArray[np.uint64] = found.column("row_id").filter(losing).to_numpy()
-    return ids
+def _row_ids(part: FilePart, group: int) -> npt.NDArray[np.uint64]:
+    """Row ids of the duplicates in a row group, ascending."""
+    found = [np.empty(0, np.uint64)]
+    for batch in _read_group(part, group, ("row_id", "role")).to_batches():
+        role = batch.column(1)
+        code = role.dictionary.index(pa.scalar(ROLES[DUPLICATE])).as_py()
+        found.append(batch.column(0).to_numpy()[role.indices.to_numpy() == code])
+    return np.concatenate(found)
 
 
 @functools.lru_cache(maxsize=64)
-def _rows(uri: str, group: int) -> pa.Table:
-    return _read_group(uri, group, tuple(SCHEMA.names))
+def _rows(part: FilePart, group: int) -> pa.Table:
+    return _read_group(part, group, tuple(SCHEMA.names))
 
 
-def _read_group(uri: str, group: int, columns: tuple[str, ...]) -> pa.Table:
-    part = open_files([storage.info(uri)]).parts[0]  # a large file is cut into several
+def _read_group(part: FilePart, group: int, columns: tuple[str, ...]) -> pa.Table:
     part = dataclasses.replace(part, first_group=group, stop_group=group + 1)
     schema = pa.schema([SCHEMA.field(name) for name in columns])
     return pa.Table.from_batches(part.read(schema), schema)
@@ -164,9 +207,9 @@ def _read_group(uri: str, group: int, columns: tuple[str, ...]) -> pa.Table:
 def listed_between(folder: str, run: str, first: int, last: int) -> pa.Table:
     """All that decisions in a folder say of the rows from ``first`` to ``last``, in any order."""
     found = [SCHEMA.empty_table()]
-    for uri, groups in _row_groups(folder, run, storage.current_options()):
+    for part, groups in _row_groups(folder, run, storage.current_options()):
         wanted = [index for index, low, high in groups if low <= last and high >= first]
-        found += [_rows(uri, index) for index in wanted]
+        found += [_rows(part, index) for index in wanted]
     rows = pa.concat_tables(found).unify_dictionaries()
     ids = rows.column("row_id")
     near = pc.and_(

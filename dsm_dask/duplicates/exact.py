@@ -1,10 +1,10 @@
 """Exact duplicates: rows that agree on every value of some columns.
 
 Rows are compared by a 128-bit hash of their typed values (:mod:`dsm_dask.hashing`): null equals
-null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, sorted, to
-the store (:mod:`dsm_dask.duplicates.keys`); other tasks group them, a range of hashes each. Of
-equal rows the one with the smallest row id survives, so the survivors are the same however the
-table is cut, and whatever is retried.
+null, and 1 differs from 1.0 and from "1". Workers write the hashes of each partition, by their
+first bits, to the store (:mod:`dsm_dask.duplicates.keys`); other tasks group them, a range of
+hashes each. Of equal rows the one with the smallest row id survives, so the survivors are the same
+however the table is cut, and whatever is retried.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from dsm_dask.duplicates.examples import Cluster, with_examples
 from dsm_dask.duplicates.keys import (
     FIRST,
     KeyFile,
+    Share,
     WriteKeys,
     bucket_bits,
-    first_of_runs,
-    order_of,
+    piece_bits,
     total,
 )
 from dsm_dask.duplicates.places import Places, check_places, decisions_folder, places
@@ -41,8 +41,12 @@ from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.table import Table, check_columns
 
+U64 = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
 LARGEST = 10
 """Clusters described in a result."""
+_NONE = np.empty(0, FIRST)
 
 
 def dedup_exact(
@@ -82,7 +86,7 @@ def dedup_exact(
             duplicates=sum(group.duplicates for group in groups),
             on=columns,
             out=decisions if out is not None else None,
-            largest=_largest(table, groups, columns, engine),
+            largest=_largest(table, files, groups, columns, engine),
             key_bytes=sum(file.size for file in files),
         )
         if isinstance(table, Dataset):
@@ -109,14 +113,29 @@ def _check(table: Table, columns: tuple[str, ...], drop: bool, out: str | None) 
 # Grouping
 
 
+DECIDED = 1 << 20
+"""Decisions written at a time, about."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Most:
+    """A large cluster: how many rows, the one that survives, and the number of its partition."""
+
+    size: int
+    row: int
+    partition: int
+
+    def __lt__(self, other: _Most) -> bool:
+        return (self.size, -self.row) < (other.size, -other.row)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Group:
     """What one bucket of hashes held."""
 
-    clusters: int
-    duplicates: int
-    largest: tuple[tuple[int, int], ...]
-    """(size, survivor's row id)."""
+    clusters: int = 0
+    duplicates: int = 0
+    largest: tuple[_Most, ...] = ()
     decided: ObjectRecord | None = None
     """The file of decisions, as it was written."""
     damaged: tuple[str, ...] = ()
@@ -166,77 +185,85 @@ class _Bucket:
     def run(self) -> _Group:
         damaged: list[str] = []
         found = read_or_name(self._run, damaged)
-        return _Group(0, 0, (), damaged=tuple(damaged)) if found is None else found
+        return _Group(damaged=tuple(damaged)) if found is None else found
 
     def _run(self) -> _Group:
+        from dsm_dask.duplicates.key_kernels import group
+
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
         damaged: list[str] = []
         read = side_by_side(
-            lambda file: read_or_name(
-                lambda: file.read(self.number, self.bits, rest=False), damaged
-            ),
-            files,
-        )
+            lambda file: read_or_name(lambda: file.share(self.number, self.bits), damaged), files,
+            waits=not all(storage.is_local(file.uri) for file in files),
+        )  # fmt: skip
         if damaged:
-            return _Group(0, 0, (), damaged=tuple(damaged))
-        records = np.concatenate([np.empty(0, FIRST), *(part for part in read if part is not None)])
-        if not len(records):
-            return _Group(0, 0, ())
-        records = records[order_of(records["high"].copy(), records["low"].copy())]
-        starts = np.flatnonzero(first_of_runs(records["high"], records["low"]))
-        survivors = np.minimum.reduceat(records["row"], starts)
-        sizes = np.add.reduceat(records["count"], starts).astype(np.int64)
+            return _Group(damaged=tuple(damaged))
+        shares = [share for share in read if share is not None]
+        counts = [len(share.firsts) for share in shares]
+        # as bytes: NumPy copies records field by field
+        raw = [share.firsts.view(np.uint8) for share in shares]
+        records = np.concatenate([np.empty(0, np.uint8), *raw]).view(FIRST)
+        del raw
+        shares = [dataclasses.replace(share, firsts=_NONE) for share in shares]
+        bits, decide = piece_bits(len(records)), self.decisions is not None
+        keys, least, places, sizes, rows, kept = group(records, self.bits, bits, decide)
         repeated = sizes > 1
-        largest = _most(sizes[repeated], survivors[repeated])
+        clusters = int(np.count_nonzero(repeated))
+        if not clusters:
+            return _Group()
+        largest = _most(sizes[repeated], least[repeated], places[repeated], counts)
+        del records, read, places
         decided = None
-        if self.decisions is not None and repeated.any():
-            decided = self._decide(self.decisions, files, records, starts, survivors)
-        return _Group(int(repeated.sum()), int((sizes - 1).sum()), tuple(largest), decided)
+        if self.decisions is not None:
+            own = np.split(keys, np.cumsum(counts)[:-1])
+            decided = self._decide(self.decisions, (rows, kept), files, shares, own, least)
+        return _Group(clusters, int(sizes.sum()) - len(sizes), largest, decided)
 
     def _decide(
         self,
         folder: str,
+        found: tuple[U64, U64],
         files: Sequence[KeyFile],
-        records: npt.NDArray[Any],
-        starts: npt.NDArray[Any],
-        survivors: npt.NDArray[Any],
+        shares: Sequence[Share],
+        keys: Sequence[npt.NDArray[np.int32]],
+        least: U64,
     ) -> ObjectRecord:
+        """Write the rows that lose, each with the one that is kept. ``keys`` are the numbers of the
+        keys of the first rows of each file."""
         writer = DecisionWriter("exact")
-        kept = np.repeat(survivors, np.diff(starts, append=len(records)))
-        losing = records["row"] != kept
-        writer.add(records["row"][losing], kept[losing])
-        keys = np.ascontiguousarray(records[["high", "low"]][starts])
-        for file in files:
-            rest = file.read(self.number, self.bits, rest=True)
-            if len(rest):
-                place = _position(keys, rest)
-                writer.add(rest["row"].copy(), survivors[place])
+        held = [found]
+        for file, share, own in zip(files, shares, keys, strict=True):
+            if sum(len(rows) for rows, _ in held) >= DECIDED:
+                writer.add(*_joined(held))
+                held = []
+            numbers, rows = file.others(share)
+            held.append((rows, least[own[numbers]]))
+        writer.add(*_joined(held))
         uri, data = storage.join(folder, f"{self.run_id}-{self.number:05d}.parquet"), writer.close()
-        storage.write(uri, data)
+        storage.write(uri, data, durable=False)
         return checksum_of(data, uri)
 
 
-def _most(sizes: npt.NDArray[np.int64], rows: npt.NDArray[Any]) -> list[tuple[int, int]]:
-    """Size and row of the largest clusters, of equal ones those of the smallest rows."""
+def _joined(pairs: Sequence[tuple[U64, U64]]) -> tuple[U64, U64]:
+    empty = np.empty(0, np.uint64)
+    rows, kept = zip((empty, empty), *pairs, strict=True)
+    return np.concatenate(rows), np.concatenate(kept)
+
+
+def _most(
+    sizes: Ints, rows: U64, places: npt.NDArray[np.int32], counts: Sequence[int]
+) -> tuple[_Most, ...]:
+    """The largest clusters, of equal ones those of the smallest rows; ``places`` are those of their
+    records, of which there are ``counts`` in each file."""
     if len(sizes) > LARGEST:
         least = np.partition(sizes, -LARGEST)[-LARGEST]
         tied = rows[sizes == least]
         last = np.partition(tied, min(LARGEST, len(tied)) - 1)[min(LARGEST, len(tied)) - 1]
         some = (sizes > least) | ((sizes == least) & (rows <= last))
-        sizes, rows = sizes[some], rows[some]
-    pairs = zip(sizes.tolist(), rows.tolist(), strict=True)
-    return heapq.nlargest(LARGEST, pairs, key=lambda pair: (pair[0], -pair[1]))
-
-
-def _position(keys: npt.NDArray[Any], rest: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Where the hash of each record stands among sorted, distinct hashes."""
-    high, low = keys["high"], keys["low"]
-    place = np.searchsorted(high, rest["high"])
-    while True:  # equal high halves are next to unheard of: a step or two at most
-        wrong = (high[place] != rest["high"]) | (low[place] != rest["low"])
-        if not wrong.any():
-            return place
-        place = place + wrong
+        sizes, rows, places = sizes[some], rows[some], places[some]
+    files = np.searchsorted(np.cumsum(counts), places, "right")
+    told = zip(sizes.tolist(), rows.tolist(), files.tolist(), strict=True)
+    return tuple(heapq.nlargest(LARGEST, (_Most(*one) for one in told)))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -244,11 +271,16 @@ def _position(keys: npt.NDArray[Any], rest: npt.NDArray[Any]) -> npt.NDArray[np.
 
 
 def _largest(
-    table: Table, groups: Sequence[_Group], columns: Sequence[str], engine: Engine
-) -> tuple[Cluster, ...]:
-    pairs = [pair for group in groups for pair in group.largest]
-    best = heapq.nlargest(LARGEST, pairs, key=lambda pair: (pair[0], -pair[1]))
-    return with_examples(table, [Cluster(size, row) for size, row in best], columns, engine)
+    table: Table, files: Sequence[KeyFile], groups: Sequence[_Group], columns: Sequence[str],
+    engine: Engine,
+) -> tuple[Cluster, ...]:  # fmt: skip
+    """Described by their survivors. Which partition one is in is known unless some were skipped."""
+    best = heapq.nlargest(LARGEST, (one for group in groups for one in group.largest))
+    partitions = table.partitions()
+    if len(files) == len(partitions):
+        partitions = [partitions[i] for i in sorted({one.partition for one in best})]
+    clusters = [Cluster(one.size, one.row) for one in best]
+    return with_examples(table, clusters, columns, engine, partitions)
 
 
 def _spec(columns: Sequence[str]) -> dict[str, Any]:

@@ -51,21 +51,43 @@ class Cluster:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """Two rows that are about as alike as the threshold asks."""
+
+    similarity: float
+    joined: bool
+    """False when they were compared and refused, and no others connect them."""
+    rows: tuple[Member, Member]
+
+
 def with_examples(
-    table: Table, clusters: Sequence[Cluster], columns: Sequence[str], engine: Engine
+    table: Table,
+    clusters: Sequence[Cluster],
+    columns: Sequence[str],
+    engine: Engine,
+    partitions: Sequence[Partition] | None = None,
 ) -> tuple[Cluster, ...]:
-    """The clusters with the values of their survivors, fetched by workers."""
-    values = fetch(table, [cluster.survivor for cluster in clusters], columns, engine)
+    """The clusters with the values of their survivors, fetched by workers from the ``partitions``
+    that hold them, where these are known."""
+    rows = [cluster.survivor for cluster in clusters]
+    values = fetch(table, rows, columns, engine, partitions=partitions)
     return tuple(dataclasses.replace(c, values=values.get(c.survivor, {})) for c in clusters)
 
 
 def fetch(
-    table: Table, row_ids: Sequence[int], columns: Sequence[str], engine: Engine, cut: int = CUT
+    table: Table,
+    row_ids: Sequence[int],
+    columns: Sequence[str],
+    engine: Engine,
+    cut: int = CUT,
+    partitions: Sequence[Partition] | None = None,
 ) -> dict[int, dict[str, str]]:
-    """Values of some rows as text, of up to ``cut`` characters, fetched by workers."""
+    """Values of some rows as text, of up to ``cut`` characters, fetched by workers; from
+    ``partitions``, where these are known to hold them."""
     if not row_ids:
         return {}
-    partitions = _holding(table.partitions(), row_ids)
+    partitions = _holding(table.partitions() if partitions is None else partitions, row_ids)
     found = engine.map_partitions(
         _Fetch(tuple(columns), tuple(row_ids), cut), partitions, label="Fetching examples"
     )

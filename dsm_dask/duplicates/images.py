@@ -4,38 +4,47 @@ Workers read the images of each partition, as bytes or from the URIs that a colu
 and write their hashes (:mod:`dsm_dask.duplicates.perceptual_hash`) by band and by the first bits of
 the band; other tasks find the pairs of one such share and its neighbours
 (:mod:`dsm_dask.duplicates.hamming`). Images of equal hashes are linked with the first of them and
-compared once, so that a million copies cost no more than one.
+compared once, so that a million copies cost no more than one. The hashes of what a dataset holds as
+bytes are kept beside it (:mod:`dsm_dask.duplicates.hash_files`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import warnings
-from collections.abc import Iterator, Sequence
+import hashlib
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dsm_dask import codec, storage
-from dsm_dask.arrays import plain, plain_type
+from dsm_dask.arrays import plain_type
+from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.alike import Pairs
 from dsm_dask.duplicates.bands import BANDS, BITS, MOST, band_of, masks
 from dsm_dask.duplicates.cells import file_name
+from dsm_dask.duplicates.dealing import lasting_name
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, nodes_of, write_edges
+from dsm_dask.duplicates.hash_files import SUFFIX, Hashed, load, save
+from dsm_dask.duplicates.image_hashes import hash_images, unreachable
+from dsm_dask.duplicates.indexes import describe
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.perceptual_hash import (
     Method,
-    Undecodable,
-    cause,
     load_pillow,
-    perceptual_hash,
-    shortened,
 )
-from dsm_dask.duplicates.shares import read_shares, side_by_side, write_shares
+from dsm_dask.duplicates.result import IndexUse
+from dsm_dask.duplicates.shares import read_shares, write_shares
 from dsm_dask.engine import Engine
-from dsm_dask.errors import AccessDenied, DsmError, SchemaError, StoreUnreachable, UsageError
+from dsm_dask.errors import (
+    AccessDenied,
+    CannotWrite,
+    SchemaError,
+    UsageError,
+)
 from dsm_dask.report.text import many
 from dsm_dask.stats.values import kind_of
 from dsm_dask.table import ROW_ID, Partition, Table, check_columns
@@ -47,8 +56,6 @@ DISTANCE = 6
 """Bits of 64 that may differ, unless said otherwise. Krawetz takes up to 5 for variations of an
 image, and more than 10 for another one."""
 HASH = np.dtype([("hash", "<u8"), ("node", "<u8")])
-AT_ONCE = 64
-"""Images read side by side."""
 TASK_ROWS = 1 << 20
 NAMED = 5
 """Unreadable images named in a result."""
@@ -106,16 +113,18 @@ class Images:
             _check(table, self.on)
         load_pillow()
 
-    def pairs(self, tables: Sequence[Table], folder: str, *, engine: Engine) -> Pairs:
+    def pairs(
+        self, tables: Sequence[Table], folder: str, *, engine: Engine, keep: bool = False
+    ) -> Pairs:
         """See :func:`image_pairs`."""
-        found = image_pairs(tables, self, folder, engine=engine)
+        found = image_pairs(tables, self, folder, engine=engine, keep=keep)
         not_seen, notes = found.not_seen, []
         if not_seen.undecodable:
             notes.append(
                 f"{many(not_seen.undecodable, 'image')} cannot be read (duplicates of nothing): "
                 f"{'; '.join(not_seen.examples)}."
             )
-        return Pairs(found.edges, found.rows, not_seen.to_dict(), tuple(notes))
+        return Pairs(found.edges, found.rows, not_seen.to_dict(), tuple(notes), found.index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,27 +136,33 @@ class ImagePairs:
     rows: int
     """Of table 0."""
     not_seen: NotSeen
+    index: IndexUse | None = None
+    """Hashes that were known, or are kept, of the images of datasets."""
 
 
 def image_pairs(
-    tables: Sequence[Table], images: Images, folder: str, *, engine: Engine
+    tables: Sequence[Table], images: Images, folder: str, *, engine: Engine, keep: bool = False
 ) -> ImagePairs:
     """Pairs of rows of ``tables`` of which the images look alike: a forest of them, written below
     ``folder``. Table 0 is the data.
 
+    The hashes of images that a dataset holds as bytes are looked for in the index beside it, and
+    with ``keep`` put there, where one may write. Those of URIs never are: what is there may change.
+
     An image that cannot be read or decoded is counted with its cause, and takes part in no pair.
-    Raises StoreUnreachable when no store answers for any image, or for any of the first
-    :data:`AT_ONCE` of a partition.
+    Raises StoreUnreachable when no store answers for any image, or for any of the first of a
+    partition.
     """
     bits = prefix_bits(sum(table.rows for table in tables))
     written: list[_Written] = []
     for number, table in enumerate(tables):
-        writer = _WriteHashes(images.on, images.name, bits, folder, number)
+        index = _index_of(table, images, keep)
+        writer = _WriteHashes(images.on, images.name, bits, folder, number, index, keep)
         written += engine.map_partitions(writer, table.partitions(), label="Hashing images")
     not_seen = sum((one.not_seen for one in written), NotSeen())
     uris = tuple(one.uri for one in written if one.uri is not None)
     if not uris and 0 < not_seen.unreached == not_seen.undecodable:
-        raise _unreachable(not_seen.examples[0])
+        raise unreachable(not_seen.examples[0])
     edges = [one.edges for one in written if one.edges is not None]
     if uris:
         listed = storage.join(folder, "hashes.dsm")
@@ -160,7 +175,27 @@ def image_pairs(
         found = engine.map(_Compare.run, work, label="Comparing hashes")
         edges += [file for file in found if file is not None]
     rows = sum(one.rows for one in written if one.table == 0)
-    return ImagePairs(tuple(edges), rows, not_seen)
+    return ImagePairs(tuple(edges), rows, not_seen, _used(written))
+
+
+def _index_of(table: Table, images: Images, keep: bool) -> str | None:
+    """The folder of the index of a dataset's images; None for those that have none."""
+    is_bytes = kind_of(plain_type(table.schema.field(images.on).type)) == "binary"
+    if not isinstance(table, Dataset) or not is_bytes:
+        return None
+    column = hashlib.blake2b(images.on.encode(), digest_size=4).hexdigest()
+    folder = storage.join(table.uri, "_dsm", "index", f"{images.name}-{column}")
+    if keep:
+        describe(folder, {"method": images.name, "on": images.on})
+    return folder
+
+
+def _used(written: Sequence[_Written]) -> IndexUse | None:
+    kept = [one for one in written if one.index_bytes]
+    if not kept:
+        return None
+    fresh = sum(one.fresh for one in kept)
+    return IndexUse(len(kept), fresh, sum(one.index_bytes for one in kept))
 
 
 def _check(table: Table, column: str) -> None:
@@ -195,29 +230,40 @@ class _Written:
     uri: str | None
     edges: EdgeFile | None
     not_seen: NotSeen
+    fresh: bool = True
+    """Whether the images were decoded."""
+    index_bytes: int = 0
+    """Of the hashes beside the dataset; 0 when they are not there."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _WriteHashes:
-    """The distinct hashes of a partition, four times over: by each band's first bits."""
+    """The distinct hashes of a partition, four times over: by each band's first bits. What is in
+    the folder ``index`` is not computed again, and what is not is put there, to ``keep`` it."""
 
     column: str
     method: Method
     bits: int
     folder: str
     table: int
+    index: str | None = None
+    keep: bool = False
 
     def __call__(self, partition: Partition) -> _Written:
-        found, not_seen = [np.empty(0, HASH)], NotSeen()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of large images and odd metadata
-            for batch in partition.read([self.column, ROW_ID]):
-                hashes, missing = self._of(batch, partition.label)
-                found.append(hashes)
-                not_seen += missing
-        records = np.concatenate(found)
-        if not len(records):
-            return _Written(self.table, not_seen.rows, None, None, not_seen)
+        hashed, fresh, size = self._hashed(partition)
+        told = zip(hashed.undecodable.tolist(), hashed.causes, strict=False)
+        causes = (f"row {row} of {partition.label}: {why}" for row, why in told)
+        not_seen = NotSeen(
+            len(hashed.nulls), len(hashed.undecodable), hashed.unreached,
+            tuple(itertools.islice(causes, NAMED)),
+        )  # fmt: skip
+        written = _Written(
+            self.table, len(hashed.rows) + not_seen.rows, None, None, not_seen, fresh, size
+        )
+        if not len(hashed.rows):
+            return written
+        records = np.empty(len(hashed.rows), HASH)
+        records["hash"], records["node"] = hashed.hashes, nodes_of(hashed.rows, self.table)
         name = f"{self.table:03}-{file_name(partition, self.column)}"
         firsts, repeated = _collapsed(records)
         edges = None
@@ -225,7 +271,27 @@ class _WriteHashes:
             edges = write_edges(storage.join(self.folder, "edges", name), repeated)
         uri = storage.join(self.folder, "hashes", name)
         self._write(uri, firsts)
-        return _Written(self.table, len(records) + not_seen.rows, uri, edges, not_seen)
+        return dataclasses.replace(written, uri=uri, edges=edges)
+
+    def _hashed(self, partition: Partition) -> tuple[Hashed, bool, int]:
+        """The hashes, whether they are new, and how many bytes of the index they are."""
+        if self.index is None:
+            return hash_images(partition, self.column, self.method), True, 0
+        uri = storage.join(self.index, lasting_name(partition, self.column) + SUFFIX)
+        known = load(uri)
+        if known is not None:
+            hashed, size = known
+            if hashed.made_of == partition.fingerprint:
+                return hashed, False, size
+            batches = [batch.column(0).to_numpy() for batch in partition.read([ROW_ID])]
+            left = hashed.among(np.concatenate([np.empty(0, np.uint64), *batches]))
+            if left is not None:
+                return left, False, size
+        hashed, size = hash_images(partition, self.column, self.method), 0
+        if self.keep:
+            with contextlib.suppress(AccessDenied, CannotWrite):
+                size = save(uri, hashed)
+        return hashed, True, size
 
     def _write(self, uri: str, records: Hashes) -> None:
         shares = [
@@ -234,64 +300,6 @@ class _WriteHashes:
         ]
         repeated = np.concatenate([records] * BANDS)
         write_shares(uri, repeated, np.concatenate(shares), BANDS << self.bits)
-
-    def _of(self, batch: pa.RecordBatch, label: str) -> tuple[Hashes, NotSeen]:
-        ids = batch.column(ROW_ID).to_numpy()
-        hashes, rows, causes, unreached = [], [], [], 0
-        for row, found in _hashes(plain(batch.column(self.column)), self.method):
-            if isinstance(found, Undecodable):
-                unreached += isinstance(found, _Unreached)
-                causes.append(f"row {ids[row]} of {label}: {found}")
-            else:
-                hashes.append(found)
-                rows.append(row)
-            if not hashes and unreached == len(causes) == AT_ONCE:
-                raise _unreachable(causes[0])
-        records = np.empty(len(rows), HASH)
-        records["hash"] = np.array(hashes, np.uint64)
-        records["node"] = nodes_of(ids[np.array(rows, np.int64)], self.table)
-        nulls = batch.column(self.column).null_count
-        return records, NotSeen(nulls, len(causes), unreached, tuple(causes[:NAMED]))
-
-
-class _Unreached(Undecodable):
-    """The store did not answer, or refused."""
-
-
-def _unreachable(example: str) -> StoreUnreachable:
-    return StoreUnreachable(
-        f"No image can be read. The first: {example}.",
-        valid="Check the URIs, AWS_ENDPOINT_URL and the network, then run the same command again.",
-    )
-
-
-def _hashes(column: pa.Array, method: Method) -> Iterator[tuple[int, int | Undecodable]]:
-    """The hash of each image that is not null, or why it has none."""
-
-    def hashed(row: int) -> int | Undecodable:
-        value = column[row].as_py()
-        try:
-            return perceptual_hash(_fetched(value) if isinstance(value, str) else value, method)
-        except Undecodable as error:
-            return error
-
-    rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist()
-    for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
-        yield from zip(some, side_by_side(hashed, some), strict=True)
-
-
-def _fetched(uri: str) -> bytes:
-    try:
-        return storage.read(uri)
-    except (AccessDenied, StoreUnreachable) as error:
-        inner = cause(error.__cause__) if isinstance(error.__cause__, Exception) else error.what
-        told = f"the store of {uri} did not answer, or refused: {inner}"
-        raise _Unreached(shortened(told)) from None
-    except DsmError as error:
-        raise Undecodable(shortened(error.what)) from None
-    except Exception as error:  # a URI that is none leads to whatever its file system raises
-        raise Undecodable(shortened(f"{cause(error)}: {uri}")) from error
 
 
 def _collapsed(records: Hashes) -> tuple[Hashes, npt.NDArray[np.void]]:

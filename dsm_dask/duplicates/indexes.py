@@ -16,7 +16,7 @@ from typing import Any
 
 from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
-from dsm_dask.duplicates import band_files, settled
+from dsm_dask.duplicates import band_files, hash_files, home_files, semantic_index, settled
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, nearest
@@ -84,8 +84,9 @@ def _index(root: str, name: str, items: Sequence[storage.ObjectInfo]) -> Index:
     about = {}
     if len(files) < len(items):
         about = json.loads(storage.read(storage.join(root, name, DESCRIPTION)))
-    bands = sum(item.uri.endswith(band_files.SUFFIX) for item in files)
-    return Index(name, bands or len(files), sum(item.size for item in files), about)
+    suffixes = (band_files.SUFFIX, home_files.SUFFIX, hash_files.SUFFIX)
+    parts = sum(item.uri.endswith(suffixes) for item in files)
+    return Index(name, parts or len(files), sum(item.size for item in files), about)
 
 
 def verify_indexes(
@@ -100,15 +101,24 @@ def verify_indexes(
     for index in indexes(dataset, names):
         folder = storage.join(_root(dataset), index.name)
         uris = [item.uri for item in storage.listing(folder)]
-        files = [uri for uri in uris if uri.endswith(band_files.SUFFIX)]
-        whole = engine.map(band_files.is_whole, files, label="Verifying")
+        files = [uri for uri in uris if uri.endswith(tuple(_CHECKS))]
+        whole = engine.map(_is_whole, files, label="Verifying")
         damaged = [uri for uri, fine in zip(files, whole, strict=True) if not fine]
         listings = [uri for uri in uris if storage.name(uri) == settled.LISTING]
         groups = engine.map(settled.check_listed, listings, label="Verifying")
+        listings = [uri for uri in uris if storage.name(uri) == semantic_index.LISTING]
+        groups += engine.map(semantic_index.check_listed, listings, label="Verifying")
         checked = len(files) + sum(len(one.checked) for one in groups)
         damaged += [uri for one in groups for uri in one.damaged]
         found.append(IndexCheck(index.name, checked, tuple(damaged)))
     return found
+
+
+_CHECKS = {band_files.SUFFIX: band_files.is_whole, hash_files.SUFFIX: hash_files.is_whole}
+
+
+def _is_whole(uri: str) -> bool:
+    return next(check(uri) for suffix, check in _CHECKS.items() if uri.endswith(suffix))
 
 
 def remove_indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:

@@ -114,3 +114,16 @@ def strongest(nodes: int, left: Any, right: Any, similarity: Any) -> Any:
         if np.isnan(found[b]) or s > found[b]:
             found[b] = s
     return found
+
+
+@_compiled
+def sums_of_rows(words: Any, factors: Any) -> Any:
+    """Of each row, the sum of its 32-bit words, each times its factor, modulo 2^64."""
+    rows, width = words.shape
+    found = np.zeros(rows, np.uint64)
+    for row in range(rows):
+        total = np.uint64(0)
+        for place in range(width):
+            total += np.uint64(words[row, place]) * factors[place]
+        found[row] = total
+    return found

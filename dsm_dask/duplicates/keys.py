@@ -1,16 +1,16 @@
 """Key files: the shuffle of exact deduplication, through the store.
 
-One object a partition, sorted by hash, with an index of hash prefixes, so that any task reads its
-share of the hashes from every file by byte range. Rows that repeat within the partition are set
-apart: one record a distinct hash takes part in the global grouping, so a value that a million rows
-share costs one record a partition. The object is named by what it was computed from: it is also the
-cache of the next run.
+One object a partition, ordered by the first bits of the hashes, with an index of these prefixes, so
+that any task reads its share of the hashes from every file by byte range. Rows that repeat within
+the partition are set apart: one record a distinct hash takes part in the global grouping, so a
+value that a million rows share costs one record a partition. The object is named by what it was
+computed from: it is also the cache of the next run.
 
 Layout, little-endian: magic, XXH3-64 of the next three, ``firsts``, ``rest``, ``bits`` (u64 each);
-two prefix indexes of ``2^bits + 1`` entries (where the rows of a prefix begin, XXH3-64 of where
-they begin and end and of the rows: u64 each); then the first rows (hash high, hash low, row id,
-count: 32 bytes each) and the other rows (hash high, hash low, row id: 24 bytes each), both sorted
-by hash and row id. Whatever is read is checked against its sum first:
+an index of ``2^bits + 1`` entries (number of the first of a prefix's first rows, and of its other
+rows; the checksums of both: u64 each); then the first rows (hash high, hash low, row id: u64 each;
+count: u32) and the other rows (row id: u64; number of the first row of its hash: u32), both in the
+order of the prefixes, and of one prefix in that of the row ids. Whatever is read is checked first:
 :class:`~dsm_dask.duplicates.damage.DamagedFile` is raised when it is not what was written.
 """
 
@@ -19,29 +19,45 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import xxhash
 
 from dsm_dask import storage
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
 from dsm_dask.errors import NotFound
-from dsm_dask.hashing import hash_rows
+from dsm_dask.hashing import hash_lanes
 from dsm_dask.table import ROW_ID, Partition
 
-MAGIC = int.from_bytes(b"dsmkeys3", "little")
+MAGIC = int.from_bytes(b"dsmkeys4", "little")
 HEADER = 5 * 8
-ENTRY = np.dtype([("start", "<u8"), ("sum", "<u8")])
-FIRST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8"), ("count", "<u8")])
-REST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
+ENTRY = np.dtype([("first", "<u8"), ("other", "<u8"), ("firsts", "<u8"), ("rest", "<u8")])
+FIRST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8"), ("count", "<u4")])
+REST = np.dtype([("row", "<u8"), ("first", "<u4")])
 MOST_BITS = 12
-
+PIECE = 512
+"""Rows of one prefix, about, as long as there are bits for so many prefixes."""
 
 U64 = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+_NONE = np.empty(0, np.uint64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Share:
+    """What a key file holds of one bucket of hashes."""
+
+    firsts: npt.NDArray[Any]
+    """The first rows, of type :data:`FIRST`."""
+    index: npt.NDArray[Any]
+    """Of the prefixes that were read, of type :data:`ENTRY`, and of the one after."""
+    numbers: Ints | None = None
+    """Where each first row that was read is in ``firsts``, -1 for those of other buckets; None when
+    all are there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,62 +71,58 @@ class KeyFile:
 
     @property
     def size(self) -> int:
-        index = 2 * ENTRY.itemsize * (2**self.bits + 1)
-        return int(HEADER + index + self.firsts * FIRST.itemsize + self.rest * REST.itemsize)
+        return self._base + self.firsts * FIRST.itemsize + self.rest * REST.itemsize
 
-    def read(self, bucket: int, bucket_bits: int, *, rest: bool) -> npt.NDArray[Any]:
-        """First records (or the rest) of which the hash begins with ``bucket``."""
-        kind, count = (REST, self.rest) if rest else (FIRST, self.firsts)
-        if not count:
-            return np.empty(0, kind)
-        entries = 2**self.bits + 1
-        index_at = HEADER + (entries * ENTRY.itemsize if rest else 0)
-        low, high = self._prefixes(bucket, bucket_bits)
-        begin, end = (index_at + place * ENTRY.itemsize for place in (low, high + 1))
-        base = HEADER + 2 * entries * ENTRY.itemsize + (self.firsts * FIRST.itemsize if rest else 0)
+    @property
+    def _base(self) -> int:
+        return HEADER + ENTRY.itemsize * int(2**self.bits + 1)
+
+    def share(self, bucket: int, bits: int) -> Share:
+        """The first rows of which the hash begins with ``bucket``, a number of ``bits`` bits."""
+        shift = self.bits - bits
+        low = bucket << shift if shift >= 0 else bucket >> -shift
+        begin = HEADER + low * ENTRY.itemsize
         with reading(self.uri):
-            (raw,) = storage.read_ranges(self.uri, [(begin, end)])
-            index = np.frombuffer(raw, ENTRY)
-            starts = index["start"]
-            check(starts[-1] <= count and not (starts[1:] < starts[:-1]).any(), self.uri)
-            begin, end = (base + int(starts[place]) * kind.itemsize for place in (0, -1))
-            data: Any = b""
-            if begin < end:
-                (data,) = storage.read_ranges(self.uri, [(begin, end)])
-        check(_sums(starts, data, kind.itemsize) == index["sum"][:-1].tolist(), self.uri)
-        records = np.frombuffer(data, kind)
-        if bucket_bits > self.bits:
-            records = records[_prefix(records["high"], bucket_bits) == bucket]
-        return records
+            stop = begin + ((1 << max(0, shift)) + 1) * ENTRY.itemsize
+            (raw,) = storage.read_ranges(self.uri, [(begin, stop)])
+        index = np.frombuffer(raw, ENTRY)
+        records = self._records(FIRST, self._base, index["first"], index["firsts"], self.firsts)
+        if shift >= 0 or not len(records):
+            return Share(records, index)
+        kept = records["high"] >> np.uint64(64 - bits) == bucket
+        numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+        return Share(records[kept], index, numbers)
 
-    def _prefixes(self, bucket: int, bucket_bits: int) -> tuple[int, int]:
-        shift = bucket_bits - self.bits
-        if shift >= 0:
-            return bucket >> shift, (bucket >> shift) + 1
-        return bucket << -shift, (bucket + 1) << -shift
+    def others(self, share: Share) -> tuple[Ints, U64]:
+        """The rows that repeat a row of a share of this file: where that is, and their row ids."""
+        index, base = share.index, self._base + self.firsts * FIRST.itemsize
+        records = self._records(REST, base, index["other"], index["rest"], self.rest)
+        numbers = records["first"].astype(np.int64) - int(index["first"][0])
+        if share.numbers is not None:
+            numbers = share.numbers[numbers]
+            records, numbers = records[numbers >= 0], numbers[numbers >= 0]
+        return numbers, records["row"].copy()
 
+    def _records(
+        self, kind: np.dtype[Any], base: int, starts: U64, sums: U64, count: int
+    ) -> npt.NDArray[Any]:
+        """Records of neighbouring prefixes, which begin where ``starts`` says; checked."""
+        from dsm_dask.duplicates.key_kernels import sums as sums_of
 
-def _prefix(high: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]:
-    if bits == 0:
-        return np.zeros(len(high), np.uint64)
-    return high >> np.uint64(64 - bits)
-
-
-def _sums(starts: U64, data: Any, size: int) -> list[int]:
-    """A sum for each prefix: of where its records (of ``size`` bytes) begin and end, and of the
-    records, which are in ``data`` from the first one on."""
-    ends, first = starts.tolist(), int(starts[0])
-    view, found = memoryview(data), []
-    for start, stop in itertools.pairwise(ends):
-        part = xxhash.xxh3_64(start.to_bytes(8, "little") + stop.to_bytes(8, "little"))
-        part.update(view[(start - first) * size : (stop - first) * size])
-        found.append(part.intdigest())
-    return found
+        check(bool(starts[-1] <= count and not (starts[1:] < starts[:-1]).any()), self.uri)
+        begin, stop = (base + int(starts[place]) * kind.itemsize for place in (0, -1))
+        data: Any = b""
+        if begin < stop:
+            with reading(self.uri):
+                (data,) = storage.read_ranges(self.uri, [(begin, stop)])
+        found = sums_of(np.frombuffer(data, np.uint8), starts, kind.itemsize)
+        check(bool((found == sums[:-1]).all()), self.uri)
+        return np.frombuffer(data, kind)
 
 
 @dataclasses.dataclass(frozen=True)
 class WriteKeys:
-    """Hash the rows of a partition and store them sorted, unless they are stored already, in
+    """Hash the rows of a partition and store them by hash, unless they are stored already, in
     ``folder`` or in the folder ``known``. Files that are ``damaged`` are not used but replaced."""
 
     columns: tuple[str, ...]
@@ -145,58 +157,47 @@ class WriteKeys:
         return None
 
     def _write(self, uri: str, partition: Partition) -> KeyFile:
-        hashes, rows = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)]
-        for batch in partition.read([*self.columns, ROW_ID]):
-            hashes.append(hash_rows([batch.column(name) for name in self.columns]))
+        high, low, rows = [_NONE], [_NONE], [_NONE]
+        for batch in _batches(partition, [*self.columns, ROW_ID]):
+            lanes = hash_lanes([batch.column(name) for name in self.columns])
+            high.append(lanes[0])
+            low.append(lanes[1])
             rows.append(batch.column(ROW_ID).to_numpy())
-        firsts, rest = _split(np.concatenate(hashes), np.concatenate(rows))
-        bits = min(MOST_BITS, max(0, len(firsts) // 256).bit_length())
+        index, firsts, rest = _split(*(np.concatenate(part) for part in (high, low, rows)))
+        bits = (len(index) - 1).bit_length() - 1
         header = np.array([MAGIC, 0, len(firsts), len(rest), bits], "<u8")
         header[1] = xxhash.xxh3_64_intdigest(header[2:].tobytes())
-        parts = [header, _index(firsts, bits), _index(rest, bits), firsts, rest]
-        storage.write(uri, b"".join(part.tobytes() for part in parts), durable=False)
+        parts = [part.view(np.uint8).data for part in (header, index, firsts, rest)]
+        storage.write(uri, b"".join(parts), durable=False)
         return KeyFile(uri, len(firsts), len(rest), bits)
 
 
-def _index(records: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
-    """For each prefix, where its records begin, and their sum; one more says where they end."""
-    found = np.zeros(2**bits + 1, ENTRY)
-    prefixes = np.arange(2**bits + 1, dtype=np.uint64)
-    found["start"] = np.searchsorted(_prefix(records["high"], bits), prefixes)
-    data = records.view(np.uint8)
-    found["sum"][:-1] = _sums(found["start"], data, records.dtype.itemsize)
-    return found
+def _batches(partition: Partition, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of a partition; texts as dictionaries, if it has them so: each is hashed once."""
+    if getattr(partition, "takes_encoded", False):
+        return partition.read(columns, encoded=True)  # type: ignore[call-arg]
+    return partition.read(columns)
 
 
 def _split(
-    hashes: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Sorted by hash, then row id: the first row of each hash with its count, and the others."""
-    high, low = np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, 1])
+    high: U64, low: U64, rows: U64
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """The index, the first row of each hash with its count, and the other rows."""
+    from dsm_dask.duplicates.key_kernels import split, sums
+
     if (rows[1:] < rows[:-1]).any():
         by_row = np.argsort(rows)
         high, low, rows = high[by_row], low[by_row], rows[by_row]
-    order = order_of(high, low)
-    high, low, row = high[order], low[order], rows[order]
-    is_first = first_of_runs(high, low)
-    starts = np.flatnonzero(is_first)
-    firsts = np.empty(len(starts), FIRST)
-    firsts["high"], firsts["low"], firsts["row"] = high[starts], low[starts], row[starts]
-    firsts["count"] = np.diff(np.append(starts, len(row)))
-    rest = np.empty(len(row) - len(starts), REST)
-    rest["high"], rest["low"], rest["row"] = high[~is_first], low[~is_first], row[~is_first]
-    return firsts, rest
-
-
-def order_of(high: U64, low: U64) -> npt.NDArray[np.int64]:
-    """The order that sorts rows by hash, and leaves equal ones as they are."""
-    from dsm_dask.stats.kernels import argsort
-
-    order = argsort(high)
-    one, other = high[order], low[order]
-    if ((one[1:] == one[:-1]) & (other[1:] != other[:-1])).any():  # next to unheard of
-        return np.lexsort((low, high))
-    return order
+    bits = piece_bits(len(rows))
+    firsts, rest = np.empty(len(rows), FIRST), np.empty(len(rows), REST)
+    begins = np.empty((2, 2**bits + 1), np.uint64)
+    counts = split(high, low, rows, bits, firsts, rest, begins)
+    firsts, rest = firsts[: counts[0]], rest[: counts[1]]
+    index = np.zeros(2**bits + 1, ENTRY)
+    index["first"], index["other"] = begins
+    for name, records, part in (("firsts", firsts, begins[0]), ("rest", rest, begins[1])):
+        index[name][:-1] = sums(records.view(np.uint8), part, records.dtype.itemsize)
+    return index, firsts, rest
 
 
 def first_of_runs(*sorted_keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -212,14 +213,24 @@ def first_of_runs(*sorted_keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def bucket_bits(rows: int, *, rows_per_bucket: int = 1 << 20, least: int = 2) -> int:
-    """How many hash prefix bits to split the grouping by.
+def piece_bits(rows: int) -> int:
+    """How many bits cut some rows into pieces of about :data:`PIECE`.
 
-    >>> bucket_bits(1_000), bucket_bits(100_000_000)
-    (2, 7)
+    >>> piece_bits(100), piece_bits(100_000)
+    (0, 8)
     """
-    wanted = max(1, -(-rows // rows_per_bucket) - 1).bit_length()
-    return min(MOST_BITS, max(least, wanted))
+    return min(MOST_BITS, (rows // PIECE).bit_length())
+
+
+def bucket_bits(rows: int) -> int:
+    """How many hash prefix bits to split the grouping by, for buckets of half a million rows; of a
+    large table, for fewer requests, of a million.
+
+    >>> bucket_bits(1_000), bucket_bits(10_000_000), bucket_bits(100_000_000)
+    (2, 5, 7)
+    """
+    size = min(1 << 20, max(1 << 19, rows >> 6))
+    return min(MOST_BITS, max(2, (max(1, -(-rows // size)) - 1).bit_length()))
 
 
 def total(files: Sequence[KeyFile]) -> int:

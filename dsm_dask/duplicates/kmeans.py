@@ -32,6 +32,10 @@ SCALE = 2048
 ROUNDS = 6
 CELLS = 6
 """A vector is in so many cells at most: at home in one, a guest of others."""
+WIDE = 24
+"""... where the vectors around it are at home only, not guests: then it has to be the guest of all
+cells whose border is within the whole distance. Of random directions, and of such in clusters, more
+pairs are found so at any threshold than with :data:`CELLS` on both sides."""
 SMALLEST = 4096
 """Fewer rows than this are one cell."""
 MOST_CELLS = 1 << 14
@@ -141,17 +145,17 @@ def _largest(scores: Any, count: int) -> Any:
 
 
 def cells_of(
-    vectors: Vectors, centroids: Centroids, distance: float
+    vectors: Vectors, centroids: Centroids, distance: float, most: int = CELLS
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """The cells of each unit vector, int32 of shape (rows, :data:`CELLS`), home first; and which of
+    """The cells of each unit vector, int32 of shape (rows, ``most``), home first; and which of
     them count: those whose border is within half of ``distance``, and what rounding may add."""
     points, centres = rounded(vectors), centroids.points
-    found = nearest(points, centres, CELLS)
+    found = nearest(points, centres, most)
     counted = np.zeros(found.shape, np.bool_)
     counted[:, 0] = True
     limit = (distance / 2 * SCALE + math.sqrt(centroids.dimension)) ** 2
     home = centres[found[:, 0]]
-    for place in range(1, min(CELLS, len(centres))):
+    for place in range(1, min(most, len(centres))):
         normal = home - centres[found[:, place]]  # whole numbers up to 2^12: exact
         height = np.einsum("ij,ij->i", points, normal, dtype=np.float64)
         length = np.einsum("ij,ij->i", normal, normal, dtype=np.float64)

@@ -22,6 +22,7 @@ from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.band_files import BandFile, Counts
 from dsm_dask.duplicates.band_index import WriteBands
+from dsm_dask.duplicates.borderline import described_pairs, weakest
 from dsm_dask.duplicates.candidates import RANGE, Candidates, candidates
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
 from dsm_dask.duplicates.components import LIMIT, PIECE
@@ -184,6 +185,12 @@ class _Run:
             left_out={"unread": verified.unread} if verified.unread else None,
             notes=(*self._notes(files[0]), *_unread(verified.unread)),
         )
+        if cut is not None and near.verify:
+            weak = weakest(verified.edges, self.engine)
+            shown = described_pairs(
+                weak, verified.refused, self.tables, (self.on,), self.engine, cut
+            )
+            found = dataclasses.replace(found, borderline=shown)
         return found, clusters
 
     def _candidates(self) -> tuple[list[list[BandFile]], Candidates, int]:

@@ -33,9 +33,15 @@ Links = tuple[Ints, Ints, npt.NDArray[np.float64]]
 _compiled = numba.njit(cache=True, nogil=True)
 
 
-def near_pairs(vectors: Vectors, home: npt.NDArray[np.bool_], threshold: float) -> Links:
+def near_pairs(
+    vectors: Vectors,
+    home: npt.NDArray[np.bool_],
+    threshold: float,
+    fresh: npt.NDArray[np.bool_] | None = None,
+) -> Links:
     """A forest of the pairs with a cosine of at least ``threshold``, of which one is at home:
-    left, right (places of rows, left < right), cosine.
+    left, right (places of rows, left < right), cosine. With ``fresh``, of which one is fresh, too;
+    there may be others among them.
 
     >>> vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], np.float32)
     >>> left, right, cosine = near_pairs(vectors, np.ones(3, bool), 0.7)
@@ -45,12 +51,13 @@ def near_pairs(vectors: Vectors, home: npt.NDArray[np.bool_], threshold: float) 
     pairs = _Pairs(vectors, home, threshold)
     if len(vectors) > CROWDED:
         pairs.crowds()
-    homes, guests = pairs.order(home), pairs.order(~home)
+    fresh = np.ones(len(home), np.bool_) if fresh is None else fresh
+    homes, guests = pairs.order(home & fresh), pairs.order(~home)
+    old = pairs.order(home & ~fresh)
     for start in range(0, len(homes), BLOCK):
-        rows = homes[start : start + BLOCK]
-        for others in (homes[start:], guests):
-            for other in range(0, len(others), BLOCK):
-                pairs.block(rows, others[other : other + BLOCK])
+        pairs.blocks(homes[start : start + BLOCK], homes[start:], guests, old)
+    for start in range(0, len(guests) if len(old) else 0, BLOCK):
+        pairs.blocks(guests[start : start + BLOCK], old)
     return pairs.forest.links()
 
 
@@ -94,6 +101,12 @@ class _Pairs:
         near = np.concatenate(found)
         near = near[near != row]
         return self._link(np.full(len(near), row), near)
+
+    def blocks(self, rows: Ints, *others: Ints) -> None:
+        """Compare some rows with all of others."""
+        for some in others:
+            for start in range(0, len(some), BLOCK):
+                self.block(rows, some[start : start + BLOCK])
 
     def block(self, rows: Ints, others: Ints) -> None:
         """Compare some rows with others that come after them."""

@@ -74,6 +74,16 @@ def _alike(hashes: Any, starts: Any, ends: Any, a: int, b: int, threshold: float
 
 
 @_compiled
+def similarities(hashes: Any, starts: Any, ends: Any, pairs: Any) -> Any:
+    """The Jaccard similarities of pairs of sets (n x 2)."""
+    found = np.empty(len(pairs), np.float32)
+    for p in range(len(pairs)):
+        a, b = pairs[p, 0], pairs[p, 1]
+        found[p] = jaccard(hashes[starts[a] : ends[a]], hashes[starts[b] : ends[b]])
+    return found
+
+
+@_compiled
 def compare(
     hashes: Any, starts: Any, ends: Any, group: Any, first: Any, pairs: Any, threshold: float,
     all_pairs: int,

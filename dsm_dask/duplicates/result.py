@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from dsm_dask import storage
-from dsm_dask.duplicates.examples import Cluster
+from dsm_dask.duplicates.examples import Beside, Cluster
 from dsm_dask.report import dedup_page, notebook
 from dsm_dask.task import Skipped
 
@@ -71,6 +71,8 @@ class Deduplicated:
     """Columns written next to the data."""
     notes: tuple[str, ...] = ()
     """Remarks on the data, as sentences."""
+    borderline: tuple[Beside, ...] = ()
+    """Pairs near the threshold, when they were asked for."""
     skipped: tuple[Skipped, ...] = ()
     """Partitions that could not be read."""
 
@@ -123,5 +125,5 @@ class Deduplicated:
 
 _OPTIONAL = (
     "parameters", "sizes", "similarities", "against", "checked", "accepted", "index",
-    "left_out", "notes", "skipped",
+    "left_out", "notes", "borderline", "skipped",
 )  # fmt: skip

@@ -15,7 +15,8 @@ pairs, however the table is cut.
 from __future__ import annotations
 
 import dataclasses
-import math
+import hashlib
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,31 +24,41 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
+from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.alike import Pairs
-from dsm_dask.duplicates.cell_files import RECORD, Cell, CellFile, encode, read_cells
-from dsm_dask.duplicates.cells import Cells, centroids_at, file_name, make_cells, one_dimension
-from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, nodes_of, write_edges
+from dsm_dask.duplicates.cell_files import ByCell, Cell, CellFile, read_cells
+from dsm_dask.duplicates.cells import Cells, make_cells, one_dimension
+from dsm_dask.duplicates.damage import TRIES, gave_up, read_or_name
+from dsm_dask.duplicates.dealing import Deal, Dealt, Places, lasting_name
+from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of
 from dsm_dask.duplicates.embedding_column import Embedding
 from dsm_dask.duplicates.embeddings import FunctionMap, HashedNgrams
+from dsm_dask.duplicates.home_files import GONE, HomeFile
+from dsm_dask.duplicates.indexes import describe
 from dsm_dask.duplicates.keys import first_of_runs
-from dsm_dask.duplicates.unit_vectors import (
-    LeftOut,
-    UnitVectors,
-    Vectors,
+from dsm_dask.duplicates.result import IndexUse
+from dsm_dask.duplicates.semantic_index import (
+    Known,
+    Recall,
+    SemanticIndex,
+    forget,
+    keep_centres,
+    load,
+    may_write,
+    save,
 )
+from dsm_dask.duplicates.summed_edges import SummedEdges, write_summed
+from dsm_dask.duplicates.unit_vectors import LeftOut
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.report.text import many
-from dsm_dask.table import Partition, Table
+from dsm_dask.table import Table
 
 THRESHOLD = 0.95
 COMPLETE = 0.8
 """Cosine from which next to all pairs are found. Of 10,000 random directions in 64 dimensions with
 planted pairs at cosines from 0.4 to 1, the share of the pairs of a threshold that end up in one
 cluster: 99.8 % at 0.95, 98.5 % at 0.8, 96 % at 0.7, 92 % at 0.6, 85 % at 0.5."""
-FILE_BYTES = 16 << 20
-"""Vectors of a partition that are held until they are written as a file of cells: several times as
-many bytes, as guests are written too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +94,24 @@ class Semantic:
         for table in tables:
             self.embedding.check(table)
 
-    def pairs(self, tables: Sequence[Table], folder: str, *, engine: Engine) -> Pairs:
+    @property
+    def index(self) -> str:
+        """What the index for this is called."""
+        made_by = None if self.made_by is None else self.made_by.to_dict()
+        text = repr((1, self.on, made_by, self.threshold)).encode()
+        return f"semantic-{self.threshold:g}-{hashlib.blake2b(text, digest_size=6).hexdigest()}"
+
+    def pairs(
+        self, tables: Sequence[Table], folder: str, *, engine: Engine, keep: bool = False
+    ) -> Pairs:
         """See :func:`semantic_pairs`."""
-        found = semantic_pairs(tables, self.embedding, self.threshold, folder, engine=engine)
+        found = semantic_pairs(
+            tables, self.embedding, self.threshold, folder, engine=engine, index=self.index,
+            keep=keep,
+        )  # fmt: skip
+        if keep and found.index is not None and len(tables) == 1:
+            home = storage.join(tables[0].uri, "_dsm", "index", self.index)
+            describe(home, {"method": "semantic", "on": self.on, **self.to_dict()})
         left_out, notes = found.left_out, []
         if left_out.rows:
             have = "has" if left_out.rows == 1 else "have"
@@ -99,7 +125,7 @@ class Semantic:
                 f"Vectors were compared by cells, which find nearly all pairs of {COMPLETE:g} or "
                 "more, and fewer the lower the threshold: some of those near it may be missing."
             )
-        return Pairs(found.edges, found.rows, left_out.to_dict(), tuple(notes))
+        return Pairs(found.edges, found.rows, left_out.to_dict(), tuple(notes), found.index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +138,8 @@ class SemanticPairs:
     left_out: LeftOut
     """Rows that have no direction: no duplicates of anything."""
     cells: int
+    index: IndexUse | None = None
+    """What an index was of use, where there is one."""
 
 
 def semantic_pairs(
@@ -121,163 +149,216 @@ def semantic_pairs(
     folder: str,
     *,
     engine: Engine,
+    index: str | None = None,
+    keep: bool = False,
 ) -> SemanticPairs:
     """Pairs of rows of ``tables`` of which the embeddings have a cosine of ``threshold`` or more:
     a forest of them for each cell, written below ``folder``. Table 0 is the data.
 
+    ``index`` is the name of an index beside datasets among the tables: the one of most use is used,
+    and with ``keep`` that of the data is brought up to date, when it is the only table.
+
     Raises SchemaError when vectors have different dimensions.
     """
-    parts = [(number, part) for number, table in enumerate(tables) for part in table.partitions()]
-    trained = make_cells(parts, embedding, folder, engine)
-    writer = _WriteCells(embedding, threshold, folder, trained)
-    written: list[_Written] = []
-    for number, table in enumerate(tables):
-        one = dataclasses.replace(writer, table=number)
-        written += engine.map_partitions(one, table.partitions(), label="Dealing vectors to cells")
-    one_dimension([(one.dimension, one.label) for one in written])
-    files = [file for one in written for file in one.files]
-    edges = [file for one in written for file in one.edges]
-    if files:
-        edges += _compare(files, trained, threshold, folder, engine)
-    left_out = sum((one.left_out for one in written), LeftOut())
-    rows = sum(one.rows for one in written if one.table == 0)
-    return SemanticPairs(tuple(edges), rows, left_out, trained.cells)
-
-
-def _compare(
-    files: Sequence[CellFile], trained: Cells, threshold: float, folder: str, engine: Engine
-) -> list[EdgeFile]:
-    listed = storage.join(folder, "cells.dsm")
-    storage.write(listed, codec.encode(tuple(dataclasses.astuple(file) for file in files)))
-    work = [
-        _Compare(listed, first, stop, threshold, folder)
-        for first, stop in trained.groups(sum(file.rows * file.dimension * 4 for file in files))
-    ]
-    found = engine.map(_Compare.run, work, label="Comparing vectors")
-    return [file for file in found if file is not None]
-
-
-# ---------------------------------------------------------------------------------------------
-# Cells
+    folders = {
+        number: storage.join(table.uri, "_dsm", "index", index)
+        for number, table in enumerate(tables)
+        if index is not None and isinstance(table, Dataset)
+    }
+    keep = keep and len(tables) == 1 and 0 in folders
+    damaged: tuple[str, ...] = ()
+    for number in range(TRIES):
+        search = _Search(
+            tables, embedding, threshold, storage.join(folder, str(number)), engine, folders, keep,
+            uuid.uuid4().hex,
+        )  # fmt: skip
+        found = search.run()
+        if isinstance(found, SemanticPairs):
+            return found
+        damaged = found
+        if keep:
+            forget(folders[0])
+        else:
+            folders = {}
+    raise gave_up(damaged)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Written:
-    table: int
-    rows: int
-    files: tuple[CellFile, ...]
-    edges: tuple[EdgeFile, ...]
-    left_out: LeftOut
-    dimension: int
-    label: str
+class _Search:
+    """One search for pairs."""
 
-
-@dataclasses.dataclass(frozen=True)
-class _WriteCells:
-    """Deal the vectors of a partition to cells, and write them, a file every so many bytes."""
-
+    tables: Sequence[Table]
     embedding: Embedding
     threshold: float
     folder: str
-    trained: Cells
-    table: int = 0
+    engine: Engine
+    folders: dict[int, str]
+    """Where the index of a table is, by its number."""
+    keep: bool
+    run_id: str
 
-    def __call__(self, partition: Partition) -> _Written:
-        files: list[CellFile] = []
-        edges: list[EdgeFile] = []
-        left_out, dimension, rows = LeftOut(), self.trained.dimension, 0
-        held: list[UnitVectors] = []
-
-        def flush() -> None:
-            if held:
-                name = (
-                    f"{self.table:03}-{file_name(partition, self.embedding.column)}-{len(files):04}"
-                )
-                file, repeated = self._write(held, name)
-                files.append(file)
-                edges.extend(repeated)
-                held.clear()
-
-        for found in self.embedding.read(partition, dimension):
-            left_out += found.left_out
-            rows += len(found.ids)
-            if len(found.ids):
-                dimension = found.vectors.shape[1]
-                held.append(found)
-            if sum(one.vectors.nbytes for one in held) > FILE_BYTES:
-                flush()
-        flush()
-        return _Written(
-            self.table, rows + left_out.rows, tuple(files), tuple(edges), left_out,
-            dimension or 0, partition.label,
+    def run(self) -> SemanticPairs | tuple[str, ...]:
+        """What was found, or the files of the index that turned out to be damaged."""
+        mark = self.engine.mark()
+        known = self._known()
+        cells, made_of = self._cells(known)
+        keep = self.keep and cells.uri is not None and may_write(self.folders[0], self.run_id)
+        kept = self.folders[0] if keep else storage.join(self.folder, "kept")
+        dealt = self._dealt(cells, known, Places(kept, self.folder, self.run_id))
+        one_dimension([(one.part.dimension, one.part.label) for one in dealt])
+        edges = [] if known is None else list(known.edges)
+        edges += [file for one in dealt for file in one.copies]
+        found, damaged = self._compare(dealt, cells, kept)
+        if damaged:
+            return damaged
+        edges += found
+        if keep and not mark.skipped:
+            self._save(cells, known, made_of, dealt, edges)
+        left_out = sum((one.part.left_out for one in dealt), LeftOut())
+        rows = sum(one.part.rows for one in dealt if one.table == 0)
+        return SemanticPairs(
+            tuple(EdgeFile(file.uri, file.edges) for file in edges), rows, left_out, cells.cells,
+            _use(dealt) if keep or known is not None else None,
         )  # fmt: skip
 
-    def _write(self, held: Sequence[UnitVectors], name: str) -> tuple[CellFile, list[EdgeFile]]:
-        nodes = nodes_of(np.concatenate([one.ids for one in held]), self.table)
-        hashes = np.concatenate([one.hashes for one in held])
-        vectors = np.concatenate([one.vectors for one in held])
-        order = np.lexsort((nodes, hashes[:, 1], hashes[:, 0]))
-        is_first = first_of_runs(hashes[order, 0], hashes[order, 1])
-        firsts = order[is_first]
-        edges = []
-        if len(firsts) < len(order):
-            leaders = firsts[np.cumsum(is_first) - 1][~is_first]
-            repeated = edges_of(nodes[leaders], nodes[order[~is_first]], 1.0)
-            edges.append(write_edges(storage.join(self.folder, "edges", name), repeated))
-        cells, counted, count = self._cells(vectors[firsts])
-        rows, place = np.nonzero(counted)
-        records = np.empty(len(rows), RECORD)
-        records["node"], records["home"] = nodes[firsts][rows], place == 0
-        records["high"], records["low"] = hashes[firsts][rows].T
-        uri = storage.join(self.folder, "cells", name)
-        storage.write(uri, encode(records, vectors[firsts], rows, cells[counted], count))
-        return CellFile(uri, len(rows), vectors.shape[1], count), edges
+    @property
+    def _rows(self) -> int:
+        return sum(part.rows for table in self.tables for part in table.partitions())
 
-    def _cells(self, vectors: Vectors) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], int]:
-        if self.trained.uri is None:
-            shape = (len(vectors), 1)
-            return np.zeros(shape, np.int32), np.ones(shape, np.bool_), 1
-        from dsm_dask.duplicates.kmeans import cells_of
+    def _known(self) -> Known | None:
+        """What the index of some table knows: that of the one with most rows."""
+        recalls = []
+        for number, folder in self.folders.items():
+            index, partitions = load(folder), self.tables[number].partitions()
+            if index is not None:
+                kept = folder if self.keep else storage.join(self.folder, "kept")
+                recall = Recall(index, number, self.embedding.column, kept, self.folder)
+                if recall.fits(partitions, self._rows):
+                    recalls.append((sum(part.rows for part in partitions), -number, recall))
+        if not recalls:
+            return None
+        _, number, recall = max(recalls, key=lambda one: one[:2])
+        return recall.run(self.tables[-number].partitions(), self.engine)
 
-        centroids = centroids_at(self.trained.uri, storage.current_options())
-        apart = math.sqrt(2 - 2 * self.threshold)
-        return *cells_of(vectors, centroids, apart), self.trained.cells
+    def _cells(self, known: Known | None) -> tuple[Cells, int]:
+        """The cells, and how many rows they were made of."""
+        if known is not None:
+            return known.index.cells, known.index.made_of
+        parts = [
+            (number, part)
+            for number, table in enumerate(self.tables)
+            for part in table.partitions()
+        ]
+        return make_cells(parts, self.embedding, self.folder, self.engine), self._rows
+
+    def _dealt(self, cells: Cells, known: Known | None, places: Places) -> list[Dealt]:
+        deal = Deal(
+            self.embedding, self.threshold, cells, places, wide=known is not None
+        )  # fmt: skip
+        dealt = [] if known is None else list(known.dealt)
+        for number, table in enumerate(self.tables):
+            parts = table.partitions()
+            if known is not None and number == known.table:
+                column = self.embedding.column
+                parts = [one for one in parts if lasting_name(one, column) not in known.names]
+            one = dataclasses.replace(deal, table=number)
+            dealt += self.engine.map_partitions(one, parts, label="Dealing vectors to cells")
+        return dealt
+
+    def _compare(
+        self, dealt: Sequence[Dealt], cells: Cells, kept: str
+    ) -> tuple[list[SummedEdges], tuple[str, ...]]:
+        """Pairs of which one row is fresh; and files that turned out to be damaged."""
+        homes = [
+            (one.fresh, file) for one in dealt for file in one.part.homes if file.rows
+        ]  # fmt: skip
+        guests = [file for one in dealt for file in one.guests]
+        if not any(fresh for fresh, _ in homes):
+            return [], ()
+        listed = storage.join(self.folder, "cells.dsm")
+        rows = ([(fresh, dataclasses.astuple(file)) for fresh, file in homes],
+                [dataclasses.astuple(file) for file in guests])  # fmt: skip
+        storage.write(listed, codec.encode(rows), durable=False)
+        size = sum(4 * file.rows * file.dimension for _, file in homes)
+        size += sum(4 * file.rows * file.dimension for file in guests)
+        work = [
+            _Compare(listed, first, stop, self.threshold, kept, self.run_id)
+            for first, stop in cells.groups(size)
+        ]
+        found = self.engine.map(_Compare.run, work, label="Comparing vectors")
+        edges = [file for file, _ in found if file is not None]
+        return edges, tuple(uri for _, damaged in found for uri in damaged)
+
+    def _save(
+        self, cells: Cells, known: Known | None, made_of: int, dealt: Sequence[Dealt],
+        edges: Sequence[SummedEdges],
+    ) -> None:  # fmt: skip
+        folder = self.folders[0]
+        if known is None:
+            cells, xxh3 = keep_centres(cells, folder, self.run_id, self.engine)
+        else:
+            xxh3 = known.index.centres_xxh3
+        parts = tuple(one.part for one in dealt)
+        save(folder, SemanticIndex(cells, xxh3, made_of, parts, tuple(edges)))
 
 
-# ---------------------------------------------------------------------------------------------
-# Pairs
+def _use(dealt: Sequence[Dealt]) -> IndexUse:
+    homes = [(one.fresh, file) for one in dealt for file in one.part.homes]
+    return IndexUse(
+        len(homes),
+        sum(fresh for fresh, _ in homes),
+        sum(file.size for _, file in homes),
+        sum(one.part.rows for one in dealt if one.fresh),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Compare:
-    """The pairs of some cells, as an object of edges; None when there are none."""
+    """The pairs of some cells of which one row is fresh, as an object of edges; None when there are
+    none. And files that are damaged."""
 
     listed: str
     first: int
     stop: int
     threshold: float
     folder: str
+    run_id: str
 
-    def run(self) -> EdgeFile | None:
-        files = [CellFile(*row) for row in codec.decode(storage.read(self.listed))]
+    def run(self) -> tuple[SummedEdges | None, tuple[str, ...]]:
+        homes, guests = codec.decode(storage.read(self.listed))
+        files: list[ByCell] = [HomeFile.of(row) for _, row in homes]
+        files += [CellFile(*row) for row in guests]
+        fresh = np.array([*(one for one, _ in homes), *(True for _ in guests)], np.bool_)
+        damaged: list[str] = []
+        found = read_or_name(lambda: self._edges(files, fresh), damaged)
+        if found is None or not len(found):
+            return None, tuple(damaged)
+        uri = storage.join(self.folder, f"{self.run_id}-{self.first:06}.pairs")
+        return write_summed(uri, found), ()
+
+    def _edges(self, files: Sequence[ByCell], fresh: npt.NDArray[np.bool_]) -> npt.NDArray[np.void]:
         found = [np.empty(0, EDGE)]
         for cell in read_cells(files, self.first, self.stop):
-            found += self._of(cell)
-        edges = np.concatenate(found)
-        if not len(edges):
-            return None
-        return write_edges(storage.join(self.folder, "edges", f"{self.first:06}"), edges)
+            found += self._of(cell, fresh[cell.files])
+        return np.concatenate(found)
 
-    def _of(self, cell: Cell) -> list[npt.NDArray[Any]]:
+    def _of(self, cell: Cell, fresh: npt.NDArray[np.bool_]) -> list[npt.NDArray[Any]]:
         from dsm_dask.duplicates.near_vectors import near_pairs
 
-        records = cell.records
+        there = np.flatnonzero(cell.records["node"] != GONE)
+        records, fresh = cell.records[there], fresh[there]
         is_first = first_of_runs(records["high"], records["low"])
         firsts = np.flatnonzero(is_first)
+        if not fresh.any():
+            return []
         again = ~is_first & records["home"]
         leaders = firsts[np.cumsum(is_first) - 1][again]
         repeated = edges_of(records["node"][leaders], records["node"][again], 1.0)
-        vectors = cell.vectors if is_first.all() else cell.vectors[firsts]
-        left, right, cosine = near_pairs(vectors, records["home"][firsts], self.threshold)
+        whole = len(firsts) == len(cell.records)
+        vectors = cell.vectors if whole else cell.vectors[there[firsts]]
+        fresh = np.logical_and.reduceat(fresh, firsts)  # of equal ones, the pairs of one are known
+        left, right, cosine = near_pairs(
+            vectors, records["home"][firsts], self.threshold, None if fresh.all() else fresh
+        )
         nodes = records["node"][firsts]
         return [repeated, edges_of(nodes[left], nodes[right], cosine.astype(np.float32))]

@@ -65,9 +65,10 @@ def read_shares(
     return np.concatenate([np.empty(0, dtype), *found])
 
 
-def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """``function`` of every item, on a few threads, in order."""
-    if len(items) < 2:
+def side_by_side(function: Callable[[T], R], items: Sequence[T], *, waits: bool = True) -> list[R]:
+    """``function`` of every item, on a few threads, in order. Threads cost more than they save for
+    one that hardly ``waits``, as for a file of this machine."""
+    if len(items) < 2 or not waits:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(READERS, len(items))) as pool:
         tasks = [pool.submit(copy_context().run, partial(function, item)) for item in items]

@@ -39,6 +39,11 @@ class LeftOut:
             self.null + other.null, self.zero + other.zero, self.not_finite + other.not_finite
         )
 
+    @staticmethod
+    def of(left: U64) -> LeftOut:
+        """How many there are of each reason; see :attr:`UnitVectors.left`."""
+        return LeftOut(*np.bincount(left[:, 1].astype(np.int64), minlength=3).tolist())
+
     @property
     def rows(self) -> int:
         return self.null + self.zero + self.not_finite
@@ -56,6 +61,8 @@ class UnitVectors:
     vectors: Vectors
     hashes: U64
     left_out: LeftOut = LeftOut()
+    left: U64 = dataclasses.field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    """The rows left out, as pairs: row id, reason (its number among the fields of LeftOut)."""
 
 
 def is_embedding(dtype: pa.DataType) -> bool:
@@ -98,8 +105,12 @@ def unit_vectors(array: pa.Array, ids: U64, *, dimension: int | None, where: str
     raw = raw[there] / largest[there][:, None]
     raw /= np.sqrt((raw * raw).sum(axis=1))[:, None]
     vectors = raw.astype(np.float32) + np.float32(0)  # -0.0 + 0.0 is 0.0
-    left_out = LeftOut(int((~valid).sum()), int((~there).sum()), int(valid.sum() - finite.sum()))
-    return UnitVectors(ids[valid][finite][there], vectors, hashes(vectors), left_out)
+    out = (ids[~valid], ids[valid][finite][~there], ids[valid][~finite])
+    left = [np.stack([some, np.full(len(some), n, np.uint64)], 1) for n, some in enumerate(out)]
+    return UnitVectors(
+        ids[valid][finite][there], vectors, hashes(vectors), LeftOut(*map(len, out)),
+        np.concatenate(left),
+    )  # fmt: skip
 
 
 def hashes(vectors: Vectors) -> U64:

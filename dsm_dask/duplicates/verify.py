@@ -17,6 +17,7 @@ accepted pairs among those of step 2 is the measured precision of the candidates
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
+from dsm_dask.duplicates.borderline import PAIRS, Scored, scored
 from dsm_dask.duplicates.components import LIMIT, Piece, components
 from dsm_dask.duplicates.directory import directory
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, write_edges
@@ -43,6 +45,9 @@ HOME = 1 << 15
 
 ALL_PAIRS = 128
 
+REFUSED = 4096
+"""Refused pairs of a home among which the strongest are looked for."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Verified:
@@ -57,6 +62,9 @@ class Verified:
     """Candidate rows of which the texts were read: not those that an earlier run had settled."""
     unread: int = 0
     """... of which the texts could not be read, with ``on_error="skip"``: compared with nothing."""
+    refused: tuple[Scored, ...] = ()
+    """Some of the candidate pairs that this run compared and refused, and that no others connect:
+    the strongest."""
 
 
 def verify(
@@ -96,6 +104,11 @@ def verify(
         sum(one.accepted for one in every),
         sum(one.compared for one in found),
         sum(one.unread for one in found),
+        tuple(
+            heapq.nsmallest(
+                PAIRS, (pair for one in found for pair in one.refused), lambda one: (-one[0], one)
+            )
+        ),
     )
 
 
@@ -144,6 +157,7 @@ class _Found:
     kept: SettledFile
     compared: int
     unread: int
+    refused: tuple[Scored, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +178,7 @@ class _Home:
         every = len(rows.nodes)
         with open_sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
             rows = rows.only(np.isin(rows.nodes, held[0]))
-            found, group, checked, accepted = self._compare(rows, *held)
+            found, group, checked, accepted, refused = self._compare(rows, *held)
         uri = storage.join(self.folder, f"verified-{self.number:05d}")
         file, unread = write_edges(uri, found), every - len(rows.nodes)
         kept = SettledFile("", 0, 0, 0, 0)
@@ -175,19 +189,20 @@ class _Home:
             groups["checked"] = np.bincount(rows.group[checked], minlength=size)
             groups["accepted"] = np.bincount(rows.group[accepted], minlength=size)
             kept = self.settled.write(f"{self.number:05d}", groups, found)
-        return _Found(file, len(checked), len(accepted), kept, every, unread)
+        return _Found(file, len(checked), len(accepted), kept, every, unread, refused)
 
     def _compare(
         self, rows: _Rows, owners: U64, counts: Any, hashes: U64
-    ) -> tuple[Any, Int64, Int64, Int64]:
-        """Accepted edges by group, the group of each; and of each candidate pair that was checked,
-        and that was accepted, the number of a row."""
+    ) -> tuple[Any, Int64, Int64, Int64, tuple[Scored, ...]]:
+        """Accepted edges by group, the group of each; of each candidate pair that was checked, and
+        that was accepted, the number of a row; and the strongest refused."""
         from dsm_dask.duplicates import pair_kernels
+        from dsm_dask.duplicates.kernels import roots
 
         nodes, group = rows.nodes, rows.group
         if not len(nodes):
             none = np.empty(0, np.int64)
-            return np.empty(0, EDGE), none, none, none
+            return np.empty(0, EDGE), none, none, none, ()
         order = np.argsort(owners)
         place = order[np.searchsorted(owners, nodes, sorter=order)]
         ends = np.cumsum(counts)
@@ -201,7 +216,11 @@ class _Home:
         )
         by_group = np.argsort(group[a], kind="stable")
         found = edges_of(nodes[a], nodes[b], alike)[by_group]
-        return found, group[a][by_group], checked, accepted
+        apart = pairs[np.not_equal(*roots(len(nodes), a, b)[pairs].T)][:REFUSED]
+        told = pair_kernels.similarities(hashes, starts, ends, apart)
+        best = np.argsort(-told, kind="stable")[:PAIRS]
+        refused = scored(edges_of(*nodes[apart[best]].T, told[best]))
+        return found, group[a][by_group], checked, accepted, tuple(refused)
 
 
 @dataclasses.dataclass(frozen=True)

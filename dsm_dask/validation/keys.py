@@ -201,7 +201,8 @@ class _Bucket:
 
     def _run(self) -> _Group:
         files = [KeyFile(*row) for row in codec.decode(storage.read(self.listed))]
-        parts = [file.read(self.number, self.bits, rest=False) for file in files]
+        shares = [file.share(self.number, self.bits) for file in files]
+        parts = [share.firsts for share in shares]
         origin = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         if not len(origin):
             return _Group((), ())
@@ -216,7 +217,7 @@ class _Bucket:
             if len(first) >= self.examples:
                 break
             again = records["row"][(origin == i) & ~original]
-            rest = files[i].read(self.number, self.bits, rest=True)["row"]
+            _, rest = files[i].others(shares[i])
             rows = np.sort(np.concatenate([again, rest]))[: self.examples - len(first)]
             first += [(i, row) for row in rows.tolist()]
         return _Group(

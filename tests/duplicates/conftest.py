@@ -26,3 +26,9 @@ def cluster():
     with Engine(workers=2) as made:
         made.start()
         yield made
+
+
+@pytest.fixture
+def small_partitions(monkeypatch):
+    """A partition for each row group: files of a few rows would otherwise share one."""
+    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1, 1))

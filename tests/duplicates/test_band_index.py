@@ -25,11 +25,7 @@ from dsm_dask.table import ROW_ID
 
 PAGE = "a page that some rows share, word by word"
 
-
-@pytest.fixture(autouse=True)
-def small_partitions(monkeypatch):
-    """A partition for each row group: files of a few rows would otherwise share one."""
-    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1, 1))
+pytestmark = pytest.mark.usefixtures("small_partitions")
 
 
 def made(folder, texts, engine, files=2):

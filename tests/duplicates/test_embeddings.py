@@ -204,6 +204,18 @@ def test_a_function_goes_to_the_workers(texts, cluster):
     assert all(row["v"] == [2 * len(row["t"]), 1] for row in table if row["t"] is not None)
 
 
+@pytest.mark.cluster
+def test_workers_without_the_module_say_so(texts, cluster, tmp_path, monkeypatch):
+    """The function is theirs to load: the scheduler knows nothing of it."""
+    (tmp_path / "only_here.py").write_text("def one(texts):\n    return [[1.0] for _ in texts]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import only_here
+
+    with pytest.raises(PartitionFailed, match=r"ModuleNotFoundError.*only_here"):
+        embed(texts, "t", engine=cluster, function=only_here.one, dimension=1)
+    assert open_dataset(texts).version == 1
+
+
 def test_what_cannot_be(texts, tmp_path, engine):
     with pytest.raises(UnknownColumn):
         embed(texts, "x", engine=engine)

@@ -1,6 +1,8 @@
 """Survivors are DuckDB's ``min(rowid) GROUP BY``, whatever the types, files and workers."""
 
+import dataclasses
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import diff
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
+from dsm_dask.duplicates import exact, keys
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.errors import UnknownColumn, UsageError
 from dsm_dask.sources.parquet import open_parquet
@@ -207,6 +210,99 @@ def test_many_partitions(tmp_path, engine, monkeypatch):
     assert survivors(open_dataset(ds)) == by_duckdb(table, ["n", "s"])
 
 
+@pytest.mark.parametrize("half", [0, 1])
+def test_all_of_a_hash_counts(tmp_path, engine, monkeypatch, half):
+    """Half of it decides nothing: rows that agree in that alone are not equal."""
+    lanes = keys.hash_lanes
+
+    def half_alike(columns):
+        found = list(lanes(columns))
+        found[half] = np.full_like(found[half], 2**63 + 5)
+        return tuple(found)
+
+    monkeypatch.setattr(keys, "hash_lanes", half_alike)
+    table = sample(1500, seed=4)
+    ds = str(tmp_path / "ds")
+    create(ds, cut(tmp_path / "raw", table, 2), engine=engine)
+    dedup_exact(open_dataset(ds), "key", engine=engine, drop=True)
+    assert survivors(open_dataset(ds)) == by_duckdb(table, ["key"])
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=5), distinct=st.integers(1, 400),
+    seed=st.integers(0, 2**32), piece=st.sampled_from([1, 7, 512]), bits=st.integers(0, 6),
+    decided=st.sampled_from([1, 100, 1 << 20]),
+)  # fmt: skip
+def test_keys_and_buckets_of_any_size(
+    tmp_path_factory, engine, sizes, distinct, seed, piece, bits, decided
+):
+    """Files with more and with fewer prefixes than there are buckets, row ids in any order."""
+    random = np.random.default_rng(seed)
+    values = random.integers(0, distinct, sum(sizes))
+    rows = random.permutation(sum(sizes))
+    edges = np.cumsum([0, *sizes])
+    spans = [slice(*pair) for pair in pairwise(edges.tolist())]
+    parts = tuple(Given(values[span], rows[span]) for span in spans)
+    first: dict[int, int] = {}
+    for value, row in sorted(zip(values.tolist(), rows.tolist(), strict=True), key=lambda p: p[1]):
+        first.setdefault(value, row)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "PIECE", piece)
+        patch.setattr(exact, "DECIDED", decided)
+        patch.setattr(exact, "bucket_bits", lambda rows: bits)
+        out = tmp_path_factory.mktemp("any") / "out"
+        found = dedup_exact(GivenTable(parts), "x", engine=engine, out=str(out))
+    pairs = zip(values.tolist(), rows.tolist(), strict=True)
+    want = {row: first[value] for value, row in pairs if first[value] != row}
+    assert decisions(out) == want
+    counts = np.bincount(values, minlength=1)
+    assert found.clusters == np.count_nonzero(counts > 1)
+    largest = sorted(((-n, first[v]) for v, n in enumerate(counts.tolist()) if n > 1))[:10]
+    assert [(-one.size, one.survivor) for one in found.largest] == largest
+    told = {row: str(value) for value, row in first.items()}
+    assert all(one.values == {"x": told[one.survivor]} for one in found.largest)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+    """A partition of these values, with these row ids."""
+
+    x: np.ndarray
+    ids: np.ndarray
+    size = 1 << 20
+    label = "given"
+
+    @property
+    def rows(self) -> int:
+        return len(self.x)
+
+    @property
+    def fingerprint(self) -> str:
+        return repr((self.x.tolist(), self.ids.tolist()))
+
+    def values_fingerprint(self, columns) -> str:
+        return ""
+
+    def read(self, columns):
+        arrays = {"x": pa.array(self.x), "_rowid": pa.array(self.ids, pa.uint64())}
+        yield pa.record_batch([arrays[name] for name in columns], names=list(columns))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GivenTable:
+    parts: tuple[Given, ...]
+    uri = "given"
+    schema = pa.schema({"x": pa.int64()})
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    def partitions(self):
+        return self.parts
+
+
 @pytest.mark.parametrize("share", [0.0, 0.003, 0.01, 0.02, 0.1, 0.4, 0.7, 0.9, 1.0])
 def test_a_damaged_key_file_is_never_used(tmp_path, engine, share):
     """One bit anywhere: the file is made again, and the decisions are the same."""
@@ -356,7 +452,7 @@ def test_after_an_append_only_new_partitions_are_hashed(tmp_path):
         data = {"x": random.integers(0, 1 << 20, 100_000), "pad": random.random(100_000)}
         parquet(tmp_path / f"raw/{name}.parquet", data)
 
-    def keys() -> dict[str, tuple[int, str]]:
+    def kept() -> dict[str, tuple[int, str]]:
         return {uri: what for uri, what in objects(ds).items() if uri.endswith(".keys")}
 
     ds = str(tmp_path / "ds")
@@ -365,18 +461,18 @@ def test_after_an_append_only_new_partitions_are_hashed(tmp_path):
     with Engine(workers=0) as engine:
         create(ds, str(tmp_path / "raw"), engine=engine)
         dedup_exact(open_dataset(ds), "x", engine=engine)
-    first = keys()
+    first = kept()
     assert first
     with Engine(workers=0) as engine:
         dedup_exact(open_dataset(ds), "x", engine=engine)
         assert engine.io.bytes_written == 0
-    assert keys() == first
+    assert kept() == first
     source("3")
     with Engine(workers=0) as engine:
         append(ds, str(tmp_path / "raw"), engine=engine)
     with Engine(workers=0) as engine:
         found = dedup_exact(open_dataset(ds), "x", engine=engine)
-        after = keys()
+        after = kept()
         assert {uri: after[uri] for uri in first} == first
         new = set(after) - set(first)
         assert new

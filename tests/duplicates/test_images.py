@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dsm_trials import dsm, parquet, scratch
+from dsm_trials import dsm, flip, objects, parquet, scratch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,13 +18,14 @@ from scipy.sparse.csgraph import connected_components
 import dsm_dask
 from dsm_dask import storage
 from dsm_dask.dataset.version import open_dataset
-from dsm_dask.dataset.write import create
-from dsm_dask.duplicates import hamming, images
+from dsm_dask.dataset.write import append, create
+from dsm_dask.duplicates import hamming, image_hashes, images
 from dsm_dask.duplicates import perceptual_hash as perceptual_hash_module
 from dsm_dask.duplicates.alike import dedup_alike
 from dsm_dask.duplicates.bands import BANDS
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.duplicates.images import Images, image_pairs
+from dsm_dask.duplicates.indexes import indexes, verify_indexes
 from dsm_dask.duplicates.perceptual_hash import Undecodable, perceptual_hash
 from dsm_dask.errors import (
     AccessDenied,
@@ -141,17 +142,33 @@ def planted(count: int, seed: int) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(
-    seed=st.integers(0, 2**32), distance=st.integers(0, 15), crowded=st.booleans(),
+    seed=st.integers(0, 2**32), distance=st.integers(0, 15),
     looks=st.sampled_from([1, 50, 10_000]),
 )  # fmt: skip
-def test_every_pair_within_a_distance(seed, distance, crowded, looks):
+def test_every_pair_within_a_distance(seed, distance, looks):
     """The bands together link what NumPy finds near, and nothing else."""
-    hashes = planted(120, seed)
+    check_pairs(planted(120, seed), seed, distance, looks)
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32), distance=st.integers(0, 12), most=st.sampled_from([2, 4, 10]))
+def test_every_pair_where_bands_are_crowded(seed, distance, most):
+    """Where many hashes share a band, they are looked at by another one; with the same result."""
+    random = np.random.default_rng(seed)
+    few = random.integers(0, 1 << 16, (4, 3), dtype=np.uint64)
+    bands = [few[band, random.integers(0, 3, 60)] << np.uint64(16 * band) for band in range(4)]
+    flips = np.uint64(1) << random.integers(0, 64, 60, dtype=np.uint64)
+    hashes = np.unique(sum(bands[1:], bands[0]) ^ np.where(random.random(60) < 0.5, flips, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hamming, "CROWDED", most)
+        check_pairs(hashes, seed, distance, 1000)
+
+
+def check_pairs(hashes, seed, distance, looks):
     own = np.random.default_rng(seed).random(len(hashes)) < 0.7
     pairs = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "LOOKS", looks)
-        patch.setattr(hamming, "CROWDED", 0 if crowded else 1000)
         for band in range(BANDS):
             left, right, differing = hamming.pairs_within(hashes, own, band, distance)
             told = zip(left.tolist(), right.tolist(), strict=True)
@@ -243,11 +260,131 @@ def test_pairs_across_the_borders_of_tasks(tmp_path, engine, many_tasks, monkeyp
     some = random.integers(0, 2**64, 60, dtype=np.uint64)
     apart = sum(flips << (16 * band + 14) for band, flips in enumerate((1, 3, 3, 2)))
     hashes = np.concatenate([some, some ^ np.uint64(apart)])
-    monkeypatch.setattr(images, "perceptual_hash", lambda data, method: int(hashes[int(data)]))
+    monkeypatch.setattr(
+        image_hashes, "perceptual_hash", lambda data, method: int(hashes[int(data)])
+    )
     table = open_parquet(write(tmp_path / "raw", [str(i).encode() for i in range(120)], 2))
     assert images.prefix_bits(120) >= 2
     found = dedup_alike(table, Images("image"), engine=engine)
     assert (found.clusters, found.duplicates) == (60, 60)
+
+
+def test_a_crowded_band_is_not_quadratic(monkeypatch):
+    """Hashes of which one band is the same: a small share of all pairs is looked at."""
+    looked = []
+    counted = hamming._looks
+    monkeypatch.setattr(hamming, "CROWDED", 256)
+    monkeypatch.setattr(
+        hamming, "_looks", lambda *given: looked.append(counted(*given)) or looked[-1]
+    )
+    hashes = np.unique(np.random.default_rng(1).integers(0, 2**48, 20_000, dtype=np.uint64))
+    hamming.pairs_within(hashes, np.ones(len(hashes), bool), 0, 3)
+    assert 0 < sum(int(one.sum()) for one in looked) < len(hashes) ** 2 / 1000
+
+
+# ---------------------------------------------------------------------------------------------
+# What is kept beside a dataset
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The images that were decoded."""
+    seen, whole = [], image_hashes.perceptual_hash
+
+    def hashed(data, method):
+        seen.append(data)
+        return whole(data, method)
+
+    monkeypatch.setattr(image_hashes, "perceptual_hash", hashed)
+    return seen
+
+
+def test_after_an_append_only_new_images_are_decoded(tmp_path, engine, decoded):
+    values = [*gallery(60), b"broken", None]
+    ds, raw = str(tmp_path / "ds"), tmp_path / "raw"
+    write(raw, values[:40], 1)
+    create(ds, str(raw), engine=engine)
+    first = dedup_alike(open_dataset(ds), Images("image"), engine=engine)
+    assert (len(decoded), first.index.files, first.index.hashed) == (40, 1, 1)
+    decoded.clear()
+    assert dedup_alike(open_dataset(ds), Images("image"), engine=engine).index.hashed == 0
+    assert not decoded
+    more = write(tmp_path / "more", values[40:], 1)
+    append(ds, more, engine=engine)
+    found = dedup_alike(open_dataset(ds), Images("image"), engine=engine, drop=True)
+    assert (len(decoded), found.index.files, found.index.hashed) == (21, 2, 1)
+    whole = open_parquet(write(tmp_path / "whole", values, 1))
+    want = dedup_alike(whole, Images("image"), engine=engine)
+    assert (found.clusters, found.duplicates) == (want.clusters, want.duplicates)
+    assert found.left_out == {**want.left_out, "examples": found.left_out["examples"]}
+    assert "no format" in found.left_out["examples"][0]
+    # after the drop: nothing is decoded, and what is left has no duplicates
+    decoded.clear()
+    again = dedup_alike(open_dataset(ds), Images("image"), engine=engine)
+    assert (again.rows, again.duplicates, again.index.hashed) == (found.kept, 0, 0)
+    assert again.left_out == found.left_out
+    # a version that has rows which the files do not: from the images
+    assert not decoded
+    other = dedup_alike(open_dataset(ds), Images("image", "dhash"), engine=engine)
+    assert (other.index.hashed, len(decoded)) == (2, found.kept - 1)
+    decoded.clear()
+    before = dedup_alike(open_dataset(f"{ds}@2"), Images("image", "dhash"), engine=engine)
+    assert (before.index.hashed, before.rows) == (2, 62)
+    assert len(decoded) == 61
+
+
+def test_damaged_hashes_are_made_again(tmp_path, engine, decoded):
+    ds = str(tmp_path / "ds")
+    create(ds, write(tmp_path / "raw", gallery(40), 2), engine=engine)
+    want = dedup_alike(open_dataset(ds), Images("image"), engine=engine)
+    (name,) = [index.name for index in indexes(open_dataset(ds))]
+    files = [uri for uri in objects(ds) if uri.endswith(".hashes")]
+    whole = {uri: storage.read(uri) for uri in files}
+    for uri in files:
+        flip(uri, len(whole[uri]) // 2)
+        (checked,) = verify_indexes(open_dataset(ds), [name], engine=engine)
+        assert (checked.files, checked.damaged) == (len(files), (uri,))
+        found = dedup_alike(open_dataset(ds), Images("image"), engine=engine)
+        assert (found.index.hashed, found.sizes) == (1, want.sizes)
+        assert storage.read(uri) == whole[uri]
+    assert not verify_indexes(open_dataset(ds), [name], engine=engine)[0].damaged
+    storage.write(files[0], b"")
+    assert dedup_alike(open_dataset(ds), Images("image"), engine=engine).index.hashed == 1
+
+
+def test_what_is_not_kept(tmp_path, engine, decoded):
+    """Nothing in a dry run; nothing of URIs, as what is there may change."""
+    ds = str(tmp_path / "ds")
+    values = gallery(10)
+    uris = [str(tmp_path / f"{row}.img") for row in range(10)]
+    for uri, value in zip(uris, values, strict=True):
+        storage.write(uri, value)
+    raw = write(tmp_path / "raw", values, 1, uri=uris)
+    create(ds, raw, engine=engine)
+    before = objects(ds)
+    found = dedup_alike(open_dataset(ds), Images("image"), engine=engine, dry_run=True)
+    assert (found.index, objects(ds)) == (None, before)
+    for _ in range(2):
+        decoded.clear()
+        assert dedup_alike(open_dataset(ds), Images("uri"), engine=engine).index is None
+        assert len(decoded) == 10
+    dedup_alike(open_dataset(ds), Images("image"), engine=engine)
+    decoded.clear()
+    assert dedup_alike(open_dataset(ds), Images("image"), engine=engine, dry_run=True).index
+    assert not decoded
+
+
+def test_the_index_of_the_other_table(tmp_path, engine, decoded):
+    values = gallery(40)
+    ds, other = str(tmp_path / "ds"), str(tmp_path / "other")
+    create(ds, write(tmp_path / "raw", values[:20], 1), engine=engine)
+    create(other, write(tmp_path / "more", values[20:], 1), engine=engine)
+    dedup_alike(open_dataset(other), Images("image"), engine=engine)
+    decoded.clear()
+    found = dedup_alike(
+        open_dataset(ds), Images("image"), engine=engine, against=[open_dataset(other)]
+    )
+    assert (len(decoded), found.index.files, found.index.hashed) == (20, 2, 1)
 
 
 @pytest.mark.s3
@@ -272,9 +409,9 @@ def test_uris_in_a_bucket(bucket, engine):
 def test_a_million_copies_are_one(tmp_path, engine, monkeypatch):
     """Equal hashes are compared once, however many rows have them."""
     hashed = {b"one": 0, b"two": 7, b"far": 2**64 - 1}
-    monkeypatch.setattr(images, "perceptual_hash", lambda data, method: hashed[data])
+    monkeypatch.setattr(image_hashes, "perceptual_hash", lambda data, method: hashed[data])
     monkeypatch.setattr(
-        images, "side_by_side", lambda function, items: [function(i) for i in items]
+        image_hashes, "side_by_side", lambda function, items: [function(i) for i in items]
     )
     values = pa.array([b"one"] * 30_000 + [b"two"] + [b"far"] * 10_000)
     table = open_parquet(write(tmp_path / "raw", values, 3))

@@ -60,12 +60,6 @@ def files(folder, vectors, count: int, **options) -> str:
     return str(folder)
 
 
-@pytest.fixture
-def small_partitions(monkeypatch):
-    """A partition for each row group."""
-    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1, 1))
-
-
 def pairs_of(folder, raw, engine, threshold=0.95, tables=()):
     data = [open_parquet(raw), *map(open_parquet, tables)]
     found = semantic_pairs(data, Embedding("v"), threshold, str(folder), engine=engine)
@@ -138,6 +132,13 @@ def test_pairs_of_a_cell(crowded, data):
     assert set(zip(left, right, strict=True)) <= {tuple(pair) for pair in want}
     np.testing.assert_allclose(cosine, np.minimum(truth[left, right], 1), atol=1e-12)
     assert same(labels(left, right, rows), labels(*want.T, rows))
+    fresh = ~home | (random.random(rows) < 0.3)
+    old = want[~fresh[want].any(axis=1)]
+    new = want[fresh[want].any(axis=1)]
+    left2, right2, _ = near_pairs(vectors, home, 0.95, fresh)
+    ends = np.concatenate([old, np.stack([left2, right2], axis=1)])
+    assert {tuple(pair) for pair in ends.tolist()} <= {tuple(pair) for pair in want.tolist()}
+    assert same(labels(*ends.T, rows), labels(*np.concatenate([old, new]).T, rows))
     if not crowded:  # the strongest link of every row is among them
         for row in np.unique(want):
             others = [a + b - row for a, b in want if row in (a, b)]
@@ -270,7 +271,7 @@ def test_large_cells_and_many_files(tmp_path, engine, monkeypatch):
     raw = files(tmp_path / "raw", vectors, 2)
     _, want = pairs_of(tmp_path / "run", raw, engine)
     monkeypatch.setattr("dsm_dask.duplicates.cell_files.IN_MEMORY", 20_000)
-    monkeypatch.setattr("dsm_dask.duplicates.semantic.FILE_BYTES", 100_000)
+    monkeypatch.setattr("dsm_dask.duplicates.dealing.FILE_BYTES", 100_000)
     monkeypatch.setattr("dsm_dask.duplicates.cells.TASK_BYTES", 50_000)
     _, got = pairs_of(tmp_path / "again", raw, engine)
     near = [edges[edges["similarity"] < 1].tobytes() for edges in (got, want)]
