@@ -68,8 +68,8 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: $(VENV)/.ma
 lock: $(VENV)/.made  ## write constraints.txt anew: the newest versions that fit together
 	@rm -rf $(LOCK) && mkdir -p $(LOCK)
 	@$(BIN)/python -m venv $(LOCK)/venv
-	@echo "Resolving dsm-dask[dev] afresh ..."
-	@$(LOCK)/venv/bin/python $(INSTALL) -e '.[dev]'
+	@echo "Resolving dsm-dask[dev,dashboard] afresh ..."
+	@$(LOCK)/venv/bin/python $(INSTALL) -e '.[dev,dashboard]'
 	@$(LOCK)/venv/bin/python -m pip freeze --exclude-editable > $(LOCK)/freeze
 	@if grep -vE '^[A-Za-z0-9._-]+==[^ @/]+$$' $(LOCK)/freeze; then \
 	  echo "These are not plain name==version; constraints.txt is unchanged." >&2; exit 1; \

@@ -13,7 +13,7 @@ import platform
 import statistics
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -188,14 +188,35 @@ class Peak:
     bytes: int = 0
 
 
-@contextlib.contextmanager
-def watching_peak(pid: int) -> Iterator[Peak]:
+def watching_peak(pid: int) -> contextlib.AbstractContextManager[Peak]:
     """The peak memory of a short-lived process, watched while the enclosed code waits for it."""
+    return _watching(lambda: peak_memory(pid), 0.02)
+
+
+def watching_children() -> contextlib.AbstractContextManager[Peak]:
+    """The most memory of all processes that are started meanwhile, together; pages that several
+    share are counted once."""
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+
+    def together() -> int:
+        total = 0
+        for process in set(me.children(recursive=True)) - before:
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().pss
+        return total
+
+    return _watching(together, 0.2)
+
+
+@contextlib.contextmanager
+def _watching(measure: Callable[[], int], every: float) -> Iterator[Peak]:
+    """The greatest of what is measured every so many seconds meanwhile."""
     peak, done = Peak(), threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.02):
-            peak.bytes = max(peak.bytes, peak_memory(pid))
+        while not done.wait(every):
+            peak.bytes = max(peak.bytes, measure())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

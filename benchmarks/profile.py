@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,6 +32,7 @@ import pyarrow.fs as pafs  # noqa: E402
 import wide_table  # noqa: E402
 from measuring import Figure  # noqa: E402
 from peers import call as peers  # noqa: E402
+from workers import Sample, Workers  # noqa: E402
 
 import dsm_dask as dsm  # noqa: E402
 from dsm_dask.engine import Engine  # noqa: E402
@@ -51,14 +51,6 @@ FILES, DATASET = "dsm, files", "dsm, dataset"
 SCAN, DUCKDB = "pyarrow, bare scan", "DuckDB SUMMARIZE"
 SAMPLED_FILES = 1
 """Files that whylogs, slow as it is, gets of the 16."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One run. ``peak``: bytes of the largest worker for ours, of all processes for a peer."""
-
-    seconds: float
-    peak: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,25 +86,12 @@ class Race:
 # Ours
 
 
-class Ours:
+class Ours(Workers):
     """Our verbs on a cluster that is up."""
 
     def __init__(self, engine: Engine) -> None:
-        import distributed
-
-        engine.start()
-        self.engine = engine
-        self._pids = list(distributed.default_client().run(os.getpid).values())
+        super().__init__(engine)
         self._numbers = itertools.count()
-
-    def timed(self, work: Callable[[], Any]) -> tuple[Sample, Any]:
-        """Do it, and watch the workers meanwhile."""
-        for pid in self._pids:
-            measuring.forget_peak(pid)
-        began = time.perf_counter()
-        found = work()
-        seconds = time.perf_counter() - began
-        return Sample(seconds, max(map(measuring.peak_memory, self._pids))), found
 
     def profile(self, data: str, columns: Sequence[str] | None = None) -> tuple[Sample, Any]:
         return self.timed(lambda: dsm.profile(data, columns, engine=self.engine))
@@ -170,7 +149,7 @@ def race(
 def _peer(script: str, task: dict[str, Any], python: str | None) -> Callable[[], Sample]:
     def run() -> Sample:
         answer = peers.call(script, task, python)
-        return Sample(answer.seconds, answer.peak)
+        return Sample(answer.seconds, answer.peak, answer.peak)
 
     return run
 

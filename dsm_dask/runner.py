@@ -1,40 +1,28 @@
 """Where calls run: in this process, on a local cluster, or on a cluster somewhere.
 
-The only door to Dask (with :mod:`dsm_dask.dataframe`). A runner takes calls that give bytes and
-gives their answers in order, or merged on the workers in a tree of fixed shape. A bounded window of
-futures is known to the scheduler.
+The door to Dask (with :mod:`dsm_dask.connection` and :mod:`dsm_dask.dataframe`). A runner takes
+calls that give bytes and gives their answers in order, or merged on the workers in a tree of fixed
+shape. A bounded window of futures is known to the scheduler.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
-import warnings
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dsm_dask.connection import DRIVER, LOST_WORKERS, Connection, connect, is_remote
 from dsm_dask.errors import ClusterError, DsmError, PartitionFailed
-from dsm_dask.task import FinishTask, FoldTask, LoadTask, MergeTask
+from dsm_dask.task import FinishTask, FoldTask, LoadTask, MergeTask, Skipped
 
 FAN_IN = 8
 """States merged by one task."""
 
 WINDOW = 4
 """Tasks in flight for each worker thread."""
-
-ALLOCATION = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-}
-"""Environment of the workers of a local cluster: one allocator, which keeps some of what is freed.
-Dask's own has glibc give every freed array back to the system, so that every new one is paid for in
-page faults: a quarter of a profile's time (``benchmarks/profile.py``)."""
-
-LOST_WORKERS = 3
-"""A task that was running when this many workers died is given up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,46 +77,49 @@ class Cluster:
     def __init__(self, scheduler: str | None, workers: int | None) -> None:
         self._address = scheduler
         self._workers = workers
-        self._client: Any = None
-        self._cluster: Any = None
-        self._borrowed = False
+        self._connection: Connection | None = None
 
     @property
     def is_local(self) -> bool:
-        import dask
+        borrowed = self._connection is not None and self._connection.borrowed
+        return not is_remote(self._address) and not borrowed
 
-        configured = dask.config.get("scheduler-address", None)
-        return self._address is None and not configured and not self._borrowed
+    @property
+    def _client(self) -> Any:
+        self.start()
+        assert self._connection is not None
+        return self._connection.client
 
     def start(self) -> None:
-        if self._client is not None:
-            return
-        import dask
-        from distributed import Client, LocalCluster
-
-        address = self._address or dask.config.get("scheduler-address", None)
-        if address is None and self._workers is None and (client := _current_client()):
-            self._client, self._borrowed = client, True
-            return
-        try:
-            if address is None:
-                self._cluster = _local_cluster(LocalCluster, self._workers)
-            self._client = Client(address or self._cluster, timeout="15s")
-        except (OSError, TimeoutError, ValueError) as error:
-            self.close()
-            raise ClusterError(
-                f"The Dask scheduler at {address or 'this machine'} cannot be reached: {error}.",
-                valid="Check --scheduler and DASK_SCHEDULER_ADDRESS, or leave both out to use "
-                "this machine.",
-            ) from error
+        if self._connection is None:
+            self._connection = connect(self._address, self._workers)
 
     def close(self) -> None:
-        if self._borrowed:
-            self._client = None
-        for part in (self._client, self._cluster):
-            if part is not None:
-                part.close(timeout=10)
-        self._client = self._cluster = None
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def leave(self, call: Callable[[], Any], key: str) -> None:
+        """Hand over a long-running call that goes on when this client has gone. On a worker it
+        gives its thread back, and may use a :class:`Cluster` itself; when its worker dies it is
+        called again on another one. It runs where workers offer the resource :data:`DRIVER`, if any
+        do. (Of a cluster that ends with this process, so does the call.)"""
+        from distributed import fire_and_forget
+
+        offered = self._client.run_on_scheduler(_resources)
+        wanted = {DRIVER: 1} if DRIVER in offered else None
+        future = self._client.submit(
+            Detached(call), key=key, pure=False, resources=wanted, priority=10
+        )
+        for _ in range(300):  # graphs arrive with a delay, and what is not known is not kept
+            if self._client.run_on_scheduler(_known, key=key):
+                fire_and_forget(future)
+                self._client.run_on_scheduler(_known, key=key)
+                return
+            time.sleep(0.1)
+        raise ClusterError(
+            f"The scheduler at {self._address} did not take the job.", valid="See its log."
+        )
 
     def run(
         self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]
@@ -137,7 +128,7 @@ class Cluster:
         ready: dict[int, bytes] = {}
         following = 0
         for index, future in self._window(calls, done):
-            ready[index] = future.result()
+            ready[index] = self._result(future, calls[index])
             while following in ready:
                 yield ready.pop(following)
                 following += 1
@@ -189,59 +180,167 @@ class Cluster:
         merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
 
     def _result(self, future: Any, call: Any) -> bytes:
-        from distributed import wait
-
-        wait(future)
-        if future.status != "finished":
-            raise _failure(future, call)
+        self._wait(future)
+        if _killed(future):  # it, or what it needs, was on workers that others killed
+            future.retry()
+            self._wait(future)
+        _check(future, call)
         return future.result()  # type: ignore[no-any-return]
+
+    def _wait(self, future: Any) -> None:
+        """Until it has ended, and is not computed again because its worker has died since."""
+        from distributed import CancelledError, wait
+
+        with contextlib.suppress(CancelledError):
+            wait(future)
+            while future.status in _AGAIN:
+                wait(future)
 
     def _window(
         self, calls: Sequence[Callable[[], bytes]], done: Callable[[int], None]
     ) -> Iterator[tuple[int, Any]]:
-        """Each call's finished future, as they finish, with few of them under way at once."""
-        from distributed import as_completed
+        """Each call's finished future, as they finish, with few of them under way at once.
 
-        self.start()
-        if not calls:
-            return
-        order: dict[Any, int] = {}
-        upcoming = iter(enumerate(calls))
-        finished = as_completed(loop=self._client.loop)
-
-        def submit_next() -> None:
-            for index, call in upcoming:
-                future = self._client.submit(call, pure=False, key=_key(call, index))
-                order[future] = index
-                finished.add(future)
-                return
-
-        try:
-            for _ in range(max(2, WINDOW * self._threads())):
-                submit_next()
-            for future in finished:
-                index = order.pop(future)
-                if future.status != "finished":
-                    raise _failure(future, calls[index])
-                submit_next()
+        When workers die, whatever was on them is suspect. Suspects are tried again alone, when all
+        else that is under way has ended, so that nobody is blamed for a neighbour. A partition
+        that kills workers even so is left out or, at the end, an error.
+        """
+        upcoming = deque(range(len(calls)))
+        suspects: list[int] = []
+        culprits: list[DsmError] = []
+        width = self._width() if calls else 0
+        while upcoming:
+            width = max(width, self._width())
+            for index, future in self._together(calls, upcoming, width, suspects):
                 yield index, future
                 done(index)
+            while suspects:
+                index = suspects.pop(0)
+                future = self._alone(calls[index], index, culprits)
+                if future is not None:
+                    yield index, future
+                    done(index)
+        if culprits:
+            raise culprits[0]
+
+    def _together(
+        self,
+        calls: Sequence[Callable[[], bytes]],
+        upcoming: deque[int],
+        width: int,
+        suspects: list[int],
+    ) -> Iterator[tuple[int, Any]]:
+        """Up to ``width`` calls at once, until all have ended, or there are suspects."""
+        from distributed import as_completed
+
+        order: dict[Any, int] = {}
+        finished = as_completed(loop=self._client.loop)
+
+        def watch(future: Any, index: int) -> None:
+            order[future] = index
+            finished.add(future)
+
+        def submit_next(count: int) -> None:
+            for _ in range(min(count, len(upcoming))):
+                index = upcoming.popleft()
+                watch(self._submit(calls[index], index), index)
+
+        try:
+            submit_next(width)
+            for future in finished:
+                index = order.pop(future)
+                if future.status in _AGAIN:
+                    watch(future, index)
+                elif _killed(future):
+                    suspects.append(index)
+                elif future.status != "finished":
+                    raise _failure(future, calls[index])
+                else:
+                    submit_next(0 if suspects else 1)
+                    yield index, future
         finally:
-            if order:
-                self._client.cancel(list(order), force=True)
+            if order and self._connection is not None:
+                with contextlib.suppress(OSError, RuntimeError):  # the scheduler went away
+                    self._client.cancel(list(order), force=True)
 
-    def _threads(self) -> int:
-        return sum(self._client.nthreads().values()) or 1
+    def _alone(self, call: Any, index: int, culprits: list[DsmError]) -> Any:
+        """The future of a call, tried partition by partition with nothing else under way. None when
+        one of them kills workers and is not to be skipped: then it is one of the culprits."""
+        todo, good = deque(call.items), []
+        blamed: list[tuple[Any, DsmError]] = []
+        while todo:
+            item = todo.popleft()
+            one = call.part((item,))
+            future = self._submit(one, index)
+            self._wait(future)
+            pieces = getattr(item, "pieces", ())
+            if not _killed(future):
+                _check(future, one)
+                good.append(item)
+            elif len(pieces) > 1:
+                todo.extendleft(reversed(pieces))
+            else:
+                blamed.append((item, _failure(future, one)))
+        if blamed and call.on_error == "fail":
+            culprits += [error for _, error in blamed]
+            if len(culprits) >= LOST_WORKERS:
+                raise culprits[0]
+            return None
+        if not blamed and len(call.items) == 1:
+            return future
+        if blamed:
+            skipped = [Skipped(_label(item), str(error)) for item, error in blamed]
+            call = call.part(tuple(good), tuple(skipped))
+        future = self._submit(call, index)
+        self._wait(future)
+        _check(future, call)
+        return future
+
+    def _submit(self, call: Any, index: int) -> Any:
+        return self._client.submit(call, pure=False, key=_key(call, index))
+
+    def _width(self) -> int:
+        """How many calls may be under way."""
+        return max(2, WINDOW * sum(self._client.nthreads().values()))
 
 
-def _current_client() -> Any:
-    """The client that the user has made, as in a notebook, if there is one."""
-    from distributed import Client
+def _resources(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.resources)
 
-    try:
-        return Client.current()
-    except ValueError:
-        return None
+
+def _known(key: str, dask_scheduler: Any) -> bool:
+    return key in dask_scheduler.tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class Detached:
+    """A call that does not occupy a thread of its worker."""
+
+    call: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        from distributed import secede
+
+        secede()
+        return self.call()
+
+
+_AGAIN = ("pending", "lost")
+"""The status of a future that is computed once more, because the worker that had it died."""
+
+
+def _killed(future: Any) -> bool:
+    """Whether too many workers died while they had it."""
+    return future.status == "error" and type(future.exception()).__name__ == "KilledWorker"
+
+
+def _check(future: Any, call: Any) -> None:
+    if future.status != "finished":
+        raise _failure(future, call)
+
+
+def _label(item: Any) -> str:
+    return str(getattr(item, "label", None) or item)
 
 
 def _key(call: Any, index: int) -> str:
@@ -250,11 +349,11 @@ def _key(call: Any, index: int) -> str:
     return f"dsm-{type(call).__name__.strip('_').lower()}-{uuid.uuid4().hex[:12]}-{index}"
 
 
-def _failure(future: Any, call: Any) -> BaseException:
+def _failure(future: Any, call: Any) -> DsmError:
     error = future.exception() if future.status == "error" else None
     if isinstance(error, DsmError):
         return error
-    labels = [str(getattr(item, "label", None) or item) for item in getattr(call, "items", ())]
+    labels = [_label(item) for item in getattr(call, "items", ())]
     place = (labels[0] if labels else "merging") + (
         f" (or {len(labels) - 1} after it)" if len(labels) > 1 else ""
     )
@@ -264,33 +363,11 @@ def _failure(future: Any, call: Any) -> BaseException:
             valid="Run the same command again: finished partitions are not repeated.",
         )
     if type(error).__name__ == "KilledWorker":
+        times = error.args[-1] + 1
         return PartitionFailed(
-            f"{place}: the worker died {LOST_WORKERS} times while it worked on this, probably out "
-            "of memory.",
+            f"{place}: the worker died {times} times while it worked on this, probably out of "
+            "memory.",
             where=labels[0] if labels else None,
             valid="Give workers more memory, or leave this file out.",
         )
     return PartitionFailed(f"{place} failed: {type(error).__name__}: {error}.", where=place)
-
-
-def _local_cluster(kind: Any, workers: int | None) -> Any:
-    import logging
-
-    import dask
-
-    settings = {
-        "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
-        "distributed.nanny.pre-spawn-environ": {
-            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
-            **ALLOCATION,
-        },
-    }
-    with warnings.catch_warnings(), dask.config.set(settings):
-        warnings.simplefilter("ignore")  # a busy dashboard port is no news
-        return kind(
-            n_workers=workers or os.cpu_count() or 1,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )

@@ -102,9 +102,15 @@ class MapTask:
     items: tuple[Any, ...]
     options: storage.Options
     on_error: OnError = "fail"
+    skipped: tuple[Skipped, ...] = ()
+    """Items that were left out before."""
+
+    def part(self, items: tuple[Any, ...], skipped: tuple[Skipped, ...] = ()) -> MapTask:
+        """The same for some of the items."""
+        return dataclasses.replace(self, items=items, skipped=skipped)
 
     def __call__(self) -> bytes:
-        skipped: list[Skipped] = []
+        skipped = list(self.skipped)
         with _worker(self.options) as moved:
             results = _each(self.items, self.function, self.on_error, skipped)
         return Answer(tuple(results), moved(), tuple(skipped)).dump()
@@ -161,9 +167,15 @@ class FoldTask:
     options: storage.Options
     on_error: OnError
     keep: Kept | None = None
+    skipped: tuple[Skipped, ...] = ()
+    """Partitions that were left out before."""
+
+    def part(self, items: tuple[Partition, ...], skipped: tuple[Skipped, ...] = ()) -> FoldTask:
+        """The same for some of the partitions; what is merged of them is not kept."""
+        return dataclasses.replace(self, items=items, skipped=skipped, keep=None)
 
     def __call__(self) -> bytes:
-        skipped: list[Skipped] = []
+        skipped = list(self.skipped)
         with _worker(self.options) as moved:
             found = _each(self.items, self._fold, self.on_error, skipped)
             merged = _kept(self.scan.merged(found), None if skipped else self.keep)
@@ -186,6 +198,15 @@ class LoadTask:
     @property
     def items(self) -> tuple[Partition, ...]:
         return () if self.otherwise is None else self.otherwise.items
+
+    @property
+    def on_error(self) -> OnError:
+        return "fail" if self.otherwise is None else self.otherwise.on_error
+
+    def part(self, items: tuple[Partition, ...], skipped: tuple[Skipped, ...] = ()) -> FoldTask:
+        """Some of the partitions, computed again."""
+        assert self.otherwise is not None, "what can only be loaded has no partitions"
+        return self.otherwise.part(items, skipped)
 
     def __call__(self) -> bytes:
         with _worker(self.options) as moved:

@@ -3,6 +3,7 @@
 It runs in environments that have nothing but the peer, so it needs only the standard library.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -19,18 +20,22 @@ def run(prepare, warm=True):
     of findings. Unless ``warm`` is false it is done on the first of the files before, so that what
     happens once in the life of a process does not count.
     """
-    task = json.loads(sys.argv[1])
+    with contextlib.redirect_stdout(sys.stderr):  # the answer is all that goes to stdout
+        answer = _answer(json.loads(sys.argv[1]), prepare, warm)
+    print(json.dumps(answer, default=str))
+
+
+def _answer(task, prepare, warm):
     try:
         work = prepare(task)
     except ImportError as error:
-        print(json.dumps({"unavailable": f"{type(error).__name__}: {error}"}))
-        return
+        return {"unavailable": f"{type(error).__name__}: {error}"}
     if warm:
         work({**task, **{name: task[name][:1] for name in LISTS if name in task}})
     began = time.perf_counter()
     found = work(task)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "peak": _peak(), "found": found}, default=str))
+    return {"seconds": seconds, "peak": _peak(), "found": found}
 
 
 def _peak():

@@ -10,27 +10,26 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from dsm_dask import storage
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import diff, log
 from dsm_dask.dataset.naming import branch, tag
 from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.update import update
 from dsm_dask.dataset.verify import verify
-from dsm_dask.dataset.version import Dataset, is_dataset, open_data, open_dataset
+from dsm_dask.dataset.version import Dataset, open_data, open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.duplicates.dedup import dedup
 from dsm_dask.engine import Engine
-from dsm_dask.errors import JobSpecError
-from dsm_dask.jobs import spec
+from dsm_dask.jobs import score_steps, spec
 from dsm_dask.monitoring.drift import open_side
 from dsm_dask.report import run_page
-from dsm_dask.sources.parquet import open_parquet
+from dsm_dask.scores.review_queue import issues
+from dsm_dask.scores.scores import score_by
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
-from dsm_dask.table import Table, check_columns
-from dsm_dask.task import tasks
 from dsm_dask.validation.check import check
 from dsm_dask.validation.schema_file import is_schema_file, load_schema
 
@@ -65,6 +64,12 @@ class JobRun:
     stopped: bool = False
     """Whether the last step was a check with findings, and kept those after it from being run."""
 
+    @property
+    def has_findings(self) -> bool:
+        """Whether a step found something: damage, or a broken rule."""
+        results = [step.result for step in self.steps if step.verb in ("check", "verify")]
+        return any(result.get("damaged") or result.get("findings") for result in results)
+
     def to_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
         return {
@@ -98,17 +103,32 @@ class Meter:
         }
 
 
-def run_job(job: spec.Job, *, engine: Engine) -> JobRun:
+class Watch(Protocol):
+    """Is told of every step, by its index, and what all of them have moved so far."""
+
+    def begins(self, index: int, whole: Meter) -> None: ...
+
+    def ended(
+        self, index: int, step: StepRun, whole: Meter, *, before: Dataset | None, after: Dataset
+    ) -> None: ...
+
+
+def run_job(job: spec.Job, *, engine: Engine, watch: Watch | None = None) -> JobRun:
     """Run every step of a job, or all up to a check that fails."""
     engine.start()
     engine.on_error = job.on_error
     runner = _Runner(job, engine)
     with storage.counting() as driver:
         whole = Meter(engine, driver)
-        for step in job.steps:
-            meter = Meter(engine, driver)
+        for index, step in enumerate(job.steps):
+            if watch is not None:
+                watch.begins(index, whole)
+            meter, before = Meter(engine, driver), runner.current
             result = runner.run(step, whole)
             runner.done.append(StepRun(step.verb, result, meter.read()))
+            if watch is not None:
+                before = before or (None if step.verb == "create" else runner.first)
+                watch.ended(index, runner.done[-1], whole, before=before, after=runner.here)
             if step.verb == "check" and step.arguments.fail and not result["passed"]:
                 return dataclasses.replace(runner.so_far(whole), stopped=True)
         return runner.so_far(whole)
@@ -197,6 +217,31 @@ class _Runner:
         told = found.to_dict()
         return self._moved_to(told) if args.drop or args.columns else told
 
+    def _score(self, args: score_steps.Score) -> dict[str, Any]:
+        made = score_by(
+            self.here, args.options, engine=self.engine, replace=args.replace,
+            message=args.message, prefix=args.prefix,
+        )  # fmt: skip
+        return self._moved_to(made.to_dict())
+
+    def _update(self, args: score_steps.Update) -> dict[str, Any]:
+        made = update(
+            self.here, args.corrections, args.on, engine=self.engine, who=args.who,
+            message=args.message,
+        )  # fmt: skip
+        return self._moved_to(made.to_dict())
+
+    def _issues(self, args: score_steps.Issues) -> dict[str, Any]:
+        found = issues(self.here, engine=self.engine, **args.options)
+        if args.html:
+            found.save_html(args.html, self.here.name)
+        if args.out:
+            found.save(args.out, args.format)
+        told = found.to_dict()
+        for row in told["queued"]:
+            del row["shown"]  # a job's result is kept and mailed around
+        return told
+
     def _drop(self, args: spec.Drop) -> dict[str, Any]:
         made = drop(self.here, args.where, engine=self.engine, message=args.message)
         return self._moved_to(made.to_dict())
@@ -222,59 +267,3 @@ class _Runner:
     def _report(self, args: spec.Report, whole: Meter) -> dict[str, Any]:
         title = args.title or self.job.description or self.job.name
         return {"html": args.html, "bytes": self.so_far(whole).save_html(args.html, title)}
-
-
-# ---------------------------------------------------------------------------------------------
-# The plan
-
-
-def plan_job(job: spec.Job, *, engine: Engine) -> dict[str, Any]:
-    """What running a job would take: for each step its partitions, tasks and bytes to read.
-
-    Reads footers and metadata only; writes nothing. Partitions whose states are cached are not
-    told apart: the figures are the most that is read.
-    """
-    table: Table | None = None
-    if is_dataset(Ref.parse(job.dataset).uri):
-        table = open_dataset(job.dataset)
-    steps = []
-    for index, step in enumerate(job.steps):
-        args = step.arguments
-        if step.verb in ("create", "append"):
-            table = open_parquet(args.sources, map_=engine.map)
-        if table is None:
-            raise JobSpecError(
-                f"steps[{index}].{step.verb}: there is no dataset at {job.dataset} yet.",
-                where=job.dataset,
-                valid="Begin the job with a create step.",
-            )
-        steps.append({"verb": step.verb, **_plan_step(step, table)})
-    return {"job": job.name, "dataset": job.dataset, "dry_run": True, "steps": steps}
-
-
-def _plan_step(step: spec.Step, table: Table) -> dict[str, Any]:
-    from dsm_dask.where import Where
-
-    args = step.arguments
-    columns: list[str] = []
-    if step.verb == "profile":
-        columns = args.columns or list(table.schema.names)
-    elif step.verb == "check":  # of its columns, some may be in the schema only
-        columns = [c for c in table.schema.names if c in (args.columns or table.schema.names)]
-    elif step.verb == "dedup":
-        columns = args.on
-    elif step.verb == "drop":
-        columns = list(Where(args.where).columns)
-    elif step.verb == "create" and args.copy_rows:
-        columns = list(table.schema.names)
-    elif step.verb not in ("create", "append"):
-        return {"partitions": 0, "tasks": 0, "bytes_to_read": 0}
-    check_columns(table, columns)
-    sizes = table.column_sizes()
-    partitions = table.partitions()
-    return {
-        "partitions": len(partitions),
-        "tasks": len(tasks(partitions)),
-        "rows": table.rows,
-        "bytes_to_read": sum(sizes.get(name, 0) for name in columns),
-    }

@@ -11,27 +11,19 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dsm_dask.duplicates.dedup import METHODS
 from dsm_dask.errors import JobSpecError, NotFound
+from dsm_dask.jobs.score_steps import Issues, Score, Update
+from dsm_dask.jobs.secrets import path_of, refuse_secrets
+from dsm_dask.jobs.strict import Strict, Strings
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Strings = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Create(_Model):
+class Create(Strict):
     """Link Parquet files (or copy them) as version 1."""
 
     sources: Strings = Field(description="Paths, folders or globs of Parquet files.")
@@ -39,21 +31,21 @@ class Create(_Model):
     message: str = ""
 
 
-class Append(_Model):
+class Append(Strict):
     """Add the files that are not in the dataset yet."""
 
     sources: Strings
     message: str = ""
 
 
-class Profile(_Model):
+class Profile(Strict):
     """Statistics of every column."""
 
     columns: Strings | None = None
     html: str | None = Field(None, description="Write the profile as an HTML page here.")
 
 
-class Check(_Model):
+class Check(Strict):
     """Hold the rows to a schema; on findings, stop the job before its next step."""
 
     against: str = Field(description="A schema (.yaml), saved sketches, or data.")
@@ -63,7 +55,7 @@ class Check(_Model):
     fail: bool = Field(True, description="Stop on findings; if not, go on and tell at the end.")
 
 
-class Dedup(_Model):
+class Dedup(Strict):
     """Find duplicate rows, and drop all but one of each cluster. Everything from ``threshold`` on
     goes with ``method: minhash`` only."""
 
@@ -113,56 +105,59 @@ class Dedup(_Model):
         return self
 
 
-class Drop(_Model):
+class Drop(Strict):
     """Drop rows for which an SQL condition holds."""
 
     where: str
     message: str = ""
 
 
-class Tag(_Model):
+class Tag(Strict):
     """Name the current version."""
 
     name: str
     force: bool = False
 
 
-class Branch(_Model):
+class Branch(Strict):
     """Start a branch at the current version."""
 
     name: str
 
 
-class Log(_Model):
+class Log(Strict):
     """List the versions."""
 
     limit: int | None = Field(None, ge=1)
 
 
-class Diff(_Model):
+class Diff(Strict):
     """Compare two versions: by default the first of this job and the current one."""
 
     before: str | None = None
     after: str | None = None
 
 
-class Verify(_Model):
+class Verify(Strict):
     """Check source files and checksums."""
 
 
-class Report(_Model):
+class Report(Strict):
     """Write one HTML page about everything that the job did."""
 
     html: str
     title: str | None = None
 
 
-STEPS: dict[str, type[_Model]] = {
+STEPS: dict[str, type[Strict]] = {
     "create": Create,
     "append": Append,
     "profile": Profile,
     "check": Check,
     "dedup": Dedup,
+    "score": Score,
+    "update": Update,
+    "issues": Issues,
     "drop": Drop,
     "tag": Tag,
     "branch": Branch,
@@ -173,7 +168,7 @@ STEPS: dict[str, type[_Model]] = {
 }
 
 
-class Step(_Model):
+class Step(Strict):
     """One step: exactly one of the verbs, with its arguments."""
 
     create: Create | None = None
@@ -181,6 +176,9 @@ class Step(_Model):
     profile: Profile | None = None
     check: Check | None = None
     dedup: Dedup | None = None
+    score: Score | None = None
+    update: Update | None = None
+    issues: Issues | None = None
     drop: Drop | None = None
     tag: Tag | None = None
     branch: Branch | None = None
@@ -209,7 +207,7 @@ class Step(_Model):
         return getattr(self, self.verb)
 
 
-class Job(_Model):
+class Job(Strict):
     """A job: a dataset and what to do with it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -217,6 +215,12 @@ class Job(_Model):
     dataset: str = Field(description="URI of the dataset, with @BRANCH if not the main one.")
     on_error: Literal["fail", "skip"] = "fail"
     steps: list[Step] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, value: Any) -> Any:
+        refuse_secrets(value)
+        return value
 
 
 class _Loader(yaml.SafeLoader):
@@ -234,13 +238,17 @@ _Loader.add_implicit_resolver(
 
 def load_job(path: str | Path) -> Job:
     """Read and validate a job file; raises NotFound or JobSpecError with the key's path."""
+    return parse_job(read_job(path), str(path))
+
+
+def read_job(path: str | Path) -> str:
+    """The text of a job file."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise NotFound(f"There is no job file {path}.", where=str(path)) from None
     except UnicodeDecodeError as error:
         raise JobSpecError(f"{path} is not text: {error}.", where=str(path)) from None
-    return parse_job(text, str(path))
 
 
 def parse_job(text: str, where: str = "job") -> Job:
@@ -269,7 +277,7 @@ def parse_job(text: str, where: str = "job") -> Job:
 
 def _explained(error: ValidationError, where: str) -> JobSpecError:
     problem = error.errors()[0]
-    place = _path(problem["loc"])
+    place = path_of(problem["loc"])
     known = _keys_at(problem["loc"])
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
@@ -285,15 +293,6 @@ def _explained(error: ValidationError, where: str) -> JobSpecError:
         message = "this key is missing"
     valid = f"Known keys here: {', '.join(known)}." if known else None
     return JobSpecError(f"{place}: {message}.", where=f"{where}: {place}", valid=valid)
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """
-    >>> _path(("steps", 1, "dedup", "onn"))
-    'steps[1].dedup.onn'
-    """
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return text.lstrip(".") or "the job"
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:

@@ -126,7 +126,8 @@ def _weakest(found: Json) -> list[str]:
         return [told + "."]
     weak = f"{text.count(count)} of {text.count(whole)} are the weakest, {low:g} to {high:g}"
     below = " (some are shown below)" if found.get("borderline") else ""
-    return [f"{told}; {weak}: look at those first{below}. --out lists each row with its similarity."]
+    whole_list = "--out lists each row with its similarity"
+    return [f"{told}; {weak}: look at those first{below}. {whole_list}."]
 
 
 def groups_of(found: Json) -> str:
