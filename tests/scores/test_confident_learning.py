@@ -1,4 +1,4 @@
-"""Confident learning: the flags of the reference whatever the cut, Folds, exact cuts, bad input."""
+"""Confident learning: the flags of the reference whatever the cut, and bad input."""
 
 from __future__ import annotations
 
@@ -7,70 +7,22 @@ from typing import Any
 
 import confident_reference as reference
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from label_trials import ENGINE, Batches, flagged, lists, planted, source, table
 
-from dsm_dask import codec
-from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, DsmError, SchemaError, UsageError
-from dsm_dask.scores import nth_largest
-from dsm_dask.scores.class_thresholds import ClassThresholds
-from dsm_dask.scores.confident_joint import ConfidentJoint, Joint, calibrated
+from dsm_dask.scores.confident_joint import ConfidentJoint, Joint
 from dsm_dask.scores.label_filters import FILTERS, LabelFilter
 from dsm_dask.scores.label_issues import LabelIssues
 from dsm_dask.scores.labelled import Labelled
 from dsm_dask.scores.labels import LearnClasses
-from dsm_dask.scores.noise_matrix import inverse_noise_matrix, noise_matrix
-from dsm_dask.scores.nth_largest import Cells, Narrowing, Search
 from dsm_dask.scores.probabilities import Probabilities
-from dsm_dask.scores.row_quality import Quality
 from dsm_dask.scores.sparse_counts import SparseCounts
 from dsm_dask.sources.parquet import open_parquet
-from dsm_dask.table import Table, read_all
-from dsm_dask.testing.folds import check_bounded, check_laws
-
-Array = npt.NDArray[Any]
-ENGINE = Engine(workers=0)
-
-
-def planted(
-    rows: int, classes: int, seed: int, dtype: Any = np.float32, noise: float = 0.05
-) -> tuple[Array, Array]:
-    """Labels, some of them wrong, and probabilities of a fair model."""
-    rng = np.random.default_rng(seed)
-    true = rng.integers(0, classes, rows)
-    logits = rng.normal(0, 1.3, (rows, classes))
-    logits[np.arange(rows), true] += 3.0
-    p = np.exp(logits)
-    labels = np.where(rng.random(rows) < noise, rng.integers(0, classes, rows), true)
-    return labels, (p / p.sum(axis=1, keepdims=True)).astype(dtype)
-
-
-def lists(p: Array) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(p.reshape(-1)), p.shape[1])
-
-
-def table(path: Path, labels: Any, p: Array, rows: int = 1000) -> Table:
-    """A new file of batches of ``rows``."""
-    made = pa.table({"y": labels, "p": lists(p)})
-    file = path / f"{len(list(path.iterdir()))}.parquet"
-    pq.write_table(made, file, row_group_size=rows)
-    return open_parquet(str(file))
-
-
-def source(classes: int, **options: Any) -> Probabilities:
-    return Probabilities(("p",), tuple(range(classes)), **options)
-
-
-def flagged(data: Table, scorer: LabelIssues) -> list[bool | None]:
-    quantities = codec.decode(codec.encode(dict(scorer.prepare(data, ENGINE, ""))))
-    found = [scorer.apply(batch, quantities) for batch in read_all(data, scorer.columns)]
-    return [flag for batch in found for flag in batch.column(0).to_pylist()]
-
 
 # ---------------------------------------------------------------------------------------------
 # The flags
@@ -101,6 +53,20 @@ def test_some_rows_of_a_class_may_be_left_and_some_noise(
     assert flagged(table(tmp_path, labels, p), scorer) == expected.tolist()
 
 
+def test_a_first_look_that_misleads_changes_nothing() -> None:
+    """Rows in the order of their labels, so that the first partitions know of one class only."""
+    labels, p = planted(3000, 4, 12)
+    order = np.argsort(labels, kind="stable")
+    batch = pa.record_batch({"y": labels[order], "p": lists(p[order])})
+    parts = Batches(*(batch[i : i + 100] for i in range(0, 3000, 100)))
+    for rule in FILTERS:
+        scorer = LabelIssues("y", source(4), LabelFilter(rule))
+        made = scorer.apply(batch, scorer.prepare(parts, ENGINE, ""))
+        assert (
+            made.column(0).to_pylist() == reference.issues(labels[order], p[order], rule).tolist()
+        )
+
+
 def test_many_classes_with_few_rows_each(tmp_path: Path) -> None:
     labels, p = planted(1500, 150, 3, noise=0.2)
     scorer = LabelIssues("y", source(150))
@@ -118,29 +84,9 @@ def test_small_tables_are_as_the_reference_says(
     labelled = Labelled("y", source(classes))
     batch = pa.record_batch({"y": labels, "p": lists(p)})
     scorer = LabelIssues("y", source(classes), LabelFilter(rule))
-    made = scorer.apply(batch, scorer.prepare(_Batches(batch), ENGINE, ""))
+    made = scorer.apply(batch, scorer.prepare(Batches(batch), ENGINE, ""))
     assert labelled.columns == scorer.columns
     assert made.column(0).to_pylist() == reference.issues(labels, p, rule).tolist()
-
-
-class _Batches:
-    """A table of one partition in memory."""
-
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self.batch, self.uri, self.schema, self.rows = batch, "memory", batch.schema, len(batch)
-        self.size, self.fingerprint, self.label = 1, "memory", "memory"
-
-    def partitions(self) -> list[Any]:
-        return [self]
-
-    def values_fingerprint(self, columns: Any) -> str:
-        return ""
-
-    def column_sizes(self) -> dict[str, int]:
-        return {}
-
-    def read(self, columns: Any) -> Any:
-        yield self.batch.select(columns)
 
 
 @pytest.mark.parametrize("rule", FILTERS)
@@ -184,164 +130,6 @@ def test_rows_that_tie_with_the_last_are_issues_wherever_they_are(tmp_path: Path
     for order in (np.arange(800), np.random.default_rng(0).permutation(800)):
         found = flagged(table(tmp_path, labels[order], p[order], 90), scorer)
         assert found == wrong[order].tolist()
-
-
-# ---------------------------------------------------------------------------------------------
-# Folds
-
-
-CLASSES = ("a", "b", "c")
-LABELLED = Labelled("y", Probabilities(("p",), CLASSES))
-
-
-@st.composite
-def cut(draw: st.DrawFn) -> list[pa.RecordBatch]:
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    made = []
-    for rows in draw(st.lists(st.integers(0, 30), min_size=1, max_size=4)):
-        p = rng.dirichlet([0.5] * 3, rows).astype(np.float32)
-        if draw(st.booleans()):
-            p = np.round(p * 4) / 4  # ties, zeros and ones; sums may be off
-            p[:, 2] = 1 - p[:, 0] - p[:, 1]
-            p = np.clip(p, 0, 1)
-            p[p.sum(axis=1) != 1] = [0.25, 0.5, 0.25]
-        y = rng.choice(["a", "b", "c", ""], rows)
-        mask = pa.array(rng.random(rows) < 0.1, pa.bool_())
-        items = pa.array(p.reshape(-1), pa.float32())
-        made.append(
-            pa.record_batch(
-                {
-                    "y": pa.array([label or None for label in y.tolist()], pa.string()),
-                    "p": pa.FixedSizeListArray.from_arrays(items, 3, mask=mask),
-                }
-            )
-        )
-    return made
-
-
-def cells_of_three() -> Cells:
-    groups = np.array([0, 0, 0, 1, 2, 3])
-    return Cells(groups, np.array([1, 2, -1, 0, -1, -1], np.int32), np.array([1, 2, 3, 4, 2, 9]))
-
-
-def plan(each: int) -> bytes:
-    everything = Search(
-        np.zeros(6, np.uint64), np.full(6, nth_largest.LARGEST), cells_of_three().ranks,
-        np.full(6, 1000),
-    )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nth_largest, "SLOTS", each)
-        patch.setattr(nth_largest, "LEAST", 2)
-        return nth_largest.planned(cells_of_three(), everything, 3)
-
-
-@settings(max_examples=30)
-@given(cut())
-def test_laws(batches: list[pa.RecordBatch]) -> None:
-    check_laws(ClassThresholds(LABELLED), batches)
-    check_laws(ConfidentJoint(LABELLED, (0.4, 0.5, 2.0)), batches)
-    for each in (6, 600):
-        check_laws(Narrowing(LABELLED, Quality(LABELLED), plan(each)), batches)
-
-
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_states_are_bounded(multilabel: bool) -> None:
-    probabilities = Probabilities(("p",), (0, 1), kind="logits", multilabel=multilabel)
-    labelled = Labelled("y", probabilities)
-    labels = pa.list_(pa.bool_(), 2) if multilabel else pa.bool_()
-    columns = {"y": labels, "p": pa.list_(pa.float32(), 2)}
-    check_bounded(ClassThresholds(labelled), columns, limit=1024)
-    check_bounded(ConfidentJoint(labelled, (0.5,) * (4 if multilabel else 2)), columns)
-    check_bounded(Narrowing(labelled, None, plan(60)), columns, limit=4096)
-
-
-def test_thresholds_are_means_to_the_last_bit() -> None:
-    labels, p = planted(5000, 3, 11, np.float64)
-    found = ClassThresholds(Labelled("y", source(3)))
-    state = found.update(found.init(), pa.record_batch({"y": labels, "p": lists(p)}))
-    means = found.finish(state).means[0]
-    assert np.abs(means - reference.thresholds(labels, p)).max() < 1e-15
-
-
-# ---------------------------------------------------------------------------------------------
-# Cuts
-
-
-@settings(max_examples=40)
-@given(st.data())
-def test_the_nth_largest_is_found_in_any_number_of_passes(data: st.DataObject) -> None:
-    """Cells of all rows, of numbers that crowd and tie; few slots, so that passes are many."""
-    numbers = data.draw(
-        st.lists(st.sampled_from([0.25, 0.5]) | st.floats(0, 1), min_size=1, max_size=80)
-    )
-    rank = data.draw(st.integers(1, len(numbers)))
-    p = np.array([[1 - x, x] for x in numbers])
-    batch = pa.record_batch({"y": np.ones(len(p), np.int64), "p": lists(p)})
-    labelled = Labelled("y", source(2))
-    cells = Cells(np.array([1, 1]), np.array([0, -1], np.int32), np.array([rank, rank]))
-    search = nth_largest.begin(
-        cells, np.full(2, len(p)), SparseCounts.none(), (1, 600)
-    )  # no counts to begin with
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nth_largest, "SLOTS", 4)
-        patch.setattr(nth_largest, "LEAST", data.draw(st.integers(2, 6)))
-        search = Search(search.low, search.high, cells.ranks, np.full(2, len(p)))
-        found = nth_largest.cuts(_Batches(batch), labelled, None, cells, search, ENGINE)
-    for values, at in zip([p[:, 0] - p[:, 1], -p[:, 1]], found.tolist(), strict=True):
-        assert (values >= at).tolist() == (values >= np.sort(values)[-rank]).tolist()
-
-
-@given(st.lists(st.floats(), min_size=1, max_size=20))
-def test_words_order_as_numbers_do(numbers: list[float]) -> None:
-    some = np.array([x for x in numbers if x == x])
-    found = nth_largest.words(some)
-    assert (np.argsort(found, kind="stable") == np.argsort(some + 0.0, kind="stable")).all()
-    assert (nth_largest.numbers(found) == some).all()
-
-
-# ---------------------------------------------------------------------------------------------
-# The joint
-
-
-@given(st.integers(0, 2**32), st.integers(2, 8))
-def test_the_calibrated_joint_keeps_the_rows_of_each_label(seed: int, classes: int) -> None:
-    rng = np.random.default_rng(seed)
-    joint = rng.poisson(3, (classes, classes)) * (rng.random((classes, classes)) < 0.6)
-    counts = joint.sum(axis=1) + rng.poisson(20, classes)
-    found = calibrated(joint, counts)
-    assert (found.sum(axis=1) == counts).all()
-    assert (found >= 0).all()
-    shares = found / np.maximum(found.sum(axis=1), 1)[:, None]
-    raw = joint + np.diag((joint.diagonal() == 0).astype(int))
-    assert (np.abs(shares - raw / raw.sum(axis=1)[:, None]) * counts[:, None] <= 1.01).all()
-
-
-def test_what_the_joint_says_of_a_dataset(tmp_path: Path) -> None:
-    labels, p = planted(3000, 4, 2)
-    scorer = LabelIssues("y", source(4))
-    told = scorer.summary(scorer.prepare(table(tmp_path, labels, p), ENGINE, ""))
-    expected = reference.joint(labels, p)
-    assert told["joint"] == expected.tolist()
-    assert told["issues"] == reference.issues(labels, p, "confident_learning").sum()
-    assert told["health"] == 1 - told["issues"] / 3000
-    assert np.allclose(np.array(told["noise_matrix"]).sum(axis=0), 1)
-    assert np.allclose(
-        np.array(told["inverse_noise_matrix"])[:, 1], expected[1] / expected[1].sum()
-    )
-    worst = told["confused"][0]
-    assert worst["rows"] == (expected - np.diag(expected.diagonal())).max()
-    assert expected[worst["given"], worst["true"]] == worst["rows"]
-    for k, one in enumerate(told["classes"]):
-        assert one["rows"] == (labels == k).sum()
-        assert one["issues"] == expected[k].sum() - expected[k, k]
-        assert one["missing"] == expected[:, k].sum() - expected[k, k]
-
-
-def test_noise_matrices_are_conditional_probabilities() -> None:
-    joint = np.array([[6, 2, 0], [2, 8, 0], [0, 0, 0]])
-    assert noise_matrix(joint)[:, 0].tolist() == [0.75, 0.25, 0]
-    assert inverse_noise_matrix(joint)[:, 1].tolist() == [0.2, 0.8, 0]
-    assert not noise_matrix(joint)[:, 2].any()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""The workers of a cluster that is up, and what our verbs take on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import measuring
+
+from dsm_dask.engine import Engine
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One run. ``peak``: bytes of the largest worker for ours; ``all``: of all processes."""
+
+    seconds: float
+    peak: int
+    all: int
+
+
+class Workers:
+    """Those of an engine, which it starts."""
+
+    def __init__(self, engine: Engine) -> None:
+        import distributed
+
+        engine.start()
+        self.engine = engine
+        self._pids = list(distributed.default_client().run(os.getpid).values())
+
+    def timed(self, work: Callable[[], Any]) -> tuple[Sample, Any]:
+        """Do it, and watch the workers meanwhile."""
+        for pid in self._pids:
+            measuring.forget_peak(pid)
+        began = time.perf_counter()
+        found = work()
+        seconds = time.perf_counter() - began
+        peaks = [measuring.peak_memory(pid) for pid in self._pids]
+        return Sample(seconds, max(peaks), sum(peaks)), found
