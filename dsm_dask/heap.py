@@ -1,7 +1,8 @@
 """Freed memory goes back to the system now and then.
 
 Workers that keep what they free are a quarter faster (``connection.ALLOCATION``), but free pieces
-pile up between those in use. So all of it is given back after a task that leaves much more than before.
+pile up between those in use. So all of it is given back after a task that leaves much more than
+before.
 """
 
 from __future__ import annotations

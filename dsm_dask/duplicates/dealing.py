@@ -190,18 +190,21 @@ class Trim:
     folder: str
 
     def run(self) -> Dealt | None:
-        """None when a row is back that was gone: its pairs are not known."""
+        """None when there is a row that was gone then: its pairs are not known."""
         batches = [batch.column(0).to_numpy() for batch in self.partition.read([ROW_ID])]
         live = np.concatenate([np.empty(0, np.uint64), *batches])
-        homes, left = [], [np.empty((0, 2), np.uint64)]
+        homes, left, known = [], [np.empty((0, 2), np.uint64)], 0
         for file in self.part.homes:
             if file.gone is not None and np.isin(file.gone.read()[0], live).any():
                 return None
             name = storage.name(file.uri).removesuffix(home_files.SUFFIX)
             uri = storage.join(self.folder, f"{name}-{self.partition.fingerprint}.gone")
-            told, others = file.without(live, uri)
+            told, others, count = file.without(live, uri)
+            known += count
             homes.append(dataclasses.replace(told, table=self.table))
             left.append(others)
+        if known < len(live):  # rows were gone already when it was dealt
+            return None
         part = dataclasses.replace(
             self.part, seen=self.partition.fingerprint, rows=len(live), homes=tuple(homes),
             left_out=LeftOut.of(np.concatenate(left)),

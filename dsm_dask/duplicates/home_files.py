@@ -84,8 +84,8 @@ class HomeFile:
     @staticmethod
     def of(row: Sequence[Any]) -> HomeFile:
         """The description that :func:`dataclasses.astuple` made ``row`` of."""
-        gone = None if row[-1] is None else Dropped(*row[-1])
-        return HomeFile(*row[:8], gone=gone)
+        *told, gone = row
+        return dataclasses.replace(HomeFile(*told), gone=None if gone is None else Dropped(*gone))
 
     @property
     def size(self) -> int:
@@ -141,9 +141,9 @@ class HomeFile:
         found = np.frombuffer(raw, "<u8").reshape(-1, 2)
         return found[: self.copies], found[self.copies :]
 
-    def without(self, live: U64, uri: str) -> tuple[HomeFile, U64]:
-        """The same for those of its rows that are in ``live``, and the pairs of what is left out of
-        those; what is gone goes to ``uri``."""
+    def without(self, live: U64, uri: str) -> tuple[HomeFile, U64, int]:
+        """The same for those of its rows that are in ``live``, the pairs of what is left out of
+        those, and how many there are of both; what is gone goes to ``uri``."""
         rows = np.frombuffer(
             self._range(self._records_at, self.rows * RECORD.itemsize), RECORD
         )["row"]  # fmt: skip
@@ -157,7 +157,8 @@ class HomeFile:
         storage.write(uri, data, durable=False)
         dropped = Dropped(uri, len(gone), len(renamed), xxhash.xxh3_64_intdigest(data))
         told = dataclasses.replace(self, gone=dropped)
-        return told, left[np.isin(left[:, 0], live)]
+        left = left[np.isin(left[:, 0], live)]
+        return told, left, len(every) - len(gone) + len(left)
 
     def check(self) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""

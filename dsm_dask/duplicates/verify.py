@@ -219,7 +219,8 @@ class _Home:
         apart = pairs[np.not_equal(*roots(len(nodes), a, b)[pairs].T)][:REFUSED]
         told = pair_kernels.similarities(hashes, starts, ends, apart)
         best = np.argsort(-told, kind="stable")[:PAIRS]
-        refused = scored(edges_of(*nodes[apart[best]].T, told[best]))
+        ends = nodes[apart[best]]
+        refused = scored(edges_of(ends[:, 0], ends[:, 1], told[best]))
         return found, group[a][by_group], checked, accepted, tuple(refused)
 
 

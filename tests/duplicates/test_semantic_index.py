@@ -166,6 +166,13 @@ def test_rows_that_come_back_are_compared(ds, tmp_path, engine):
         check(ds, engine, tmp_path / f"c{number}")
 
 
+def test_rows_that_were_gone_before_the_index_was_made_come_back(ds, tmp_path, engine):
+    drop(ds, "n < 50", engine=engine)
+    check(ds, engine, tmp_path / "a")
+    restore(ds, "1")
+    assert check(ds, engine, tmp_path / "b").index.compared == 900
+
+
 @settings(
     max_examples=6,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -228,6 +228,35 @@ class Trail:
 
 
 @dataclasses.dataclass(frozen=True)
+class Deadly:
+    """The sum of a column of integers; while there is a ``marker`` file, whoever reads ``at`` in it
+    is killed."""
+
+    column: str
+    at: int
+    marker: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def init(self) -> int:
+        return 0
+
+    def update(self, state: int, batch: pa.RecordBatch) -> int:
+        values = batch.column(0).to_pylist()
+        if self.at in values and Path(self.marker).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return state + sum(values)
+
+    def merge(self, left: int, right: int) -> int:
+        return left + right
+
+    def finish(self, state: int) -> int:
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
 class Bits:
     """All Folds of a profile of one column, finished as the bytes of their states."""
 

@@ -1,0 +1,203 @@
+"""The way to a Dask cluster: an address, the client in use, or a cluster of this machine's size.
+
+Address, TLS and everything else of Dask's own configuration (YAML files and ``DASK_...`` variables)
+are honoured, since Dask's client reads them. What the cluster runs is compared with what runs here
+before any work is sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from dsm_dask.errors import ClusterError, NotFound, UsageError
+from dsm_dask.versions import PACKAGES, differences, refuse
+
+ALLOCATION = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Environment of the workers of a local cluster: one allocator, which keeps some of what is freed.
+Dask's own has glibc give every freed array back to the system, so that every new one is paid for in
+page faults: a quarter of a profile's time (``benchmarks/profile.py``)."""
+
+DRIVER = "dsm-driver"
+"""A worker resource: where a worker offers it (``dask worker --resources dsm-driver=8``), drivers
+of submitted jobs run there, say on machines that are not taken away at short notice."""
+
+LOST_WORKERS = 3
+"""A task that was running when this many workers died is given up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A client, and what ends with it."""
+
+    client: Any
+    cluster: Any = None
+    """The local cluster that was started for it."""
+    borrowed: bool = False
+    """Somebody else closes the client."""
+
+    def close(self) -> None:
+        for part in (None if self.borrowed else self.client, self.cluster):
+            if part is not None:
+                part.close(timeout=10)
+
+
+def is_remote(address: str | None) -> bool:
+    """Whether an address is given, or configured."""
+    import dask
+
+    return bool(address or dask.config.get("scheduler-address", None))
+
+
+def connect(address: str | None, workers: int | None) -> Connection:
+    """In a task of a worker, to its scheduler; else to ``address``, to the one that is configured,
+    to the client in use here (unless ``workers`` are asked for), or to a new local cluster.
+
+    Raises ClusterError when there is no answer, VersionMismatch when other software runs there.
+    """
+    import dask
+
+    if address is None and (client := _client_of_task()):
+        return Connection(client, borrowed=True)
+    address = address or dask.config.get("scheduler-address", None)
+    if address is not None:
+        return _to(address)
+    if workers is None and (client := _current_client()):
+        return Connection(client, borrowed=True)
+    try:
+        cluster = _local_cluster(workers)
+        return Connection(_client(cluster), cluster)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise _unreachable(None, error) from error
+
+
+def _to(address: str) -> Connection:
+    try:
+        client = _client(address)
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        raise _unreachable(address, error) from error  # the last two: TLS that is not set up
+    try:
+        _check_versions(client, address)
+    except BaseException:
+        client.close(timeout=10)
+        raise
+    return Connection(client)
+
+
+def address_in(scheduler_file: str) -> str:
+    """The address that ``dask scheduler --scheduler-file`` wrote. Raises NotFound, UsageError."""
+    try:
+        return str(json.loads(Path(scheduler_file).read_text())["address"])
+    except OSError as error:
+        raise NotFound(
+            f"The scheduler file {scheduler_file} cannot be read: {error.strerror}.",
+            where=scheduler_file,
+            valid="The scheduler writes it when it has started, on a disk that both see.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{scheduler_file} is not a scheduler file.",
+            where=scheduler_file,
+            valid="Give the file of `dask scheduler --scheduler-file FILE`.",
+        ) from error
+
+
+def _client(address: Any) -> Any:
+    import dask
+    from distributed import Client
+    from distributed.versions import VersionMismatchWarning
+
+    patience = dask.config.get("distributed.comm.timeouts.connect")
+    with warnings.catch_warnings():  # what matters is told by `_check_versions`
+        warnings.simplefilter("ignore", VersionMismatchWarning)
+        return Client(address, timeout="15s" if patience == "30s" else patience)
+
+
+def _check_versions(client: Any, address: str) -> None:
+    """Before any work is sent; a cluster that has no worker yet is asked for one first."""
+    from distributed import wait
+
+    if not client.nthreads():
+        warnings.warn(
+            f"{address} has no worker yet: waiting for one.", ClusterWarning, stacklevel=4
+        )
+        wait(client.submit(os.getpid, pure=False))
+    names = [name for name in PACKAGES if name != "python"]
+    found = client.get_versions(packages=names)
+    workers = {name: one["packages"] for name, one in found["workers"].items() if one}
+    scheduler = found["scheduler"]["packages"]
+    told = differences(found["client"]["packages"], scheduler, workers)
+    refuse(told, address)
+    for one in told:
+        warnings.warn(f"{address}: {one}; this should do no harm.", ClusterWarning, stacklevel=4)
+
+
+class ClusterWarning(UserWarning):
+    """Something about a cluster that a person should know, and that stops nothing."""
+
+
+def _unreachable(address: str | None, error: Exception) -> ClusterError:
+    what = str(error).rstrip(".") or type(error).__name__
+    valid = "Check --scheduler and DASK_SCHEDULER_ADDRESS, or leave both out to use this machine."
+    if str(address).startswith("tls:") or "ncryption" in what:
+        valid = (
+            "For TLS, give tls://HOST:PORT and set distributed.comm.tls in Dask's configuration: "
+            "ca-file, client.cert and client.key (docs/cluster.md)."
+        )
+    return ClusterError(
+        f"The Dask scheduler at {address or 'this machine'} cannot be reached: {what}.", valid=valid
+    )
+
+
+def _client_of_task() -> Any:
+    """Inside a task, the client of its worker: it has the worker's address and TLS settings."""
+    from distributed import get_client, get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        return None
+    return get_client()
+
+
+def _current_client() -> Any:
+    """The client that the user has made, as in a notebook, if there is one."""
+    from distributed import Client
+
+    try:
+        return Client.current()
+    except ValueError:
+        return None
+
+
+def _local_cluster(workers: int | None) -> Any:
+    import logging
+
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
+        "distributed.nanny.pre-spawn-environ": {
+            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
+            **ALLOCATION,
+        },
+    }
+    with warnings.catch_warnings(), dask.config.set(settings):
+        warnings.simplefilter("ignore")  # a busy dashboard port is no news
+        return LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )

@@ -1,0 +1,118 @@
+"""What a job will take, and cost, before it is run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.version import is_dataset, open_dataset
+from dsm_dask.engine import Engine
+from dsm_dask.errors import JobSpecError, NotFound, UsageError
+from dsm_dask.jobs.estimate import CORE_BYTES, Estimate, estimate
+from dsm_dask.jobs.spec import Job
+from dsm_dask.sources.parquet import open_parquet
+from dsm_dask.table import Table
+
+
+class Prices(BaseModel):
+    """What things cost, in one currency. All have to be given that are not free."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    currency: str = "USD"
+    per_1000_get: float = Field(0.0, ge=0)
+    per_1000_put: float = Field(0.0, ge=0)
+    per_gb_read: float = Field(0.0, ge=0, description="From the store to the workers.")
+    per_gb_written: float = Field(0.0, ge=0)
+    per_core_hour: float = Field(0.0, ge=0)
+    core_mb_per_second: dict[str, float] = Field(
+        default_factory=dict, description="Stored MB a core gets through, by verb or method."
+    )
+
+
+def read_prices(path: str | Path) -> Prices:
+    """Prices from a YAML file. Raises NotFound, UsageError."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return Prices.model_validate(found)
+    except OSError as error:
+        raise NotFound(f"There is no file of prices {path}.", where=str(path)) from error
+    except (yaml.YAMLError, ValidationError) as error:
+        known = ", ".join(Prices.model_fields)
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UsageError(
+            f"{path} is not a file of prices: {reason}.", where=str(path), valid=f"Known: {known}."
+        ) from error
+
+
+def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[str, Any]:
+    """What running a job would take: for each step an :class:`~dsm_dask.jobs.estimate.Estimate`.
+
+    Reads footers and metadata only; writes nothing.
+    """
+    table: Table | None = None
+    if is_dataset(Ref.parse(job.dataset).uri):
+        table = open_dataset(job.dataset)
+    steps = []
+    for index, step in enumerate(job.steps):
+        args = step.arguments
+        if step.verb in ("create", "append"):
+            table = open_parquet(args.sources, map_=engine.map)
+        if table is None:
+            raise JobSpecError(
+                f"steps[{index}].{step.verb}: there is no dataset at {job.dataset} yet.",
+                where=job.dataset,
+                valid="Begin the job with a create step.",
+            )
+        steps.append((step.verb, _priced_rate(step, estimate(step, table), prices)))
+    total = summed([one for _, one in steps])
+    told = [{"verb": verb, **_told(one, prices)} for verb, one in steps]
+    return {
+        "job": job.name, "dataset": job.dataset, "dry_run": True, "steps": told,
+        "total": _told(total, prices),
+    }  # fmt: skip
+
+
+def summed(estimates: list[Estimate]) -> Estimate:
+    """Of all steps; memory is that of the greediest."""
+    fields = [
+        f.name for f in dataclasses.fields(Estimate) if f.name not in ("worker_memory", "rows")
+    ]
+    sums = {name: sum(getattr(one, name) for one in estimates) for name in fields}
+    most = {
+        name: max((getattr(one, name) for one in estimates), default=0)
+        for name in ("worker_memory", "rows")
+    }
+    return Estimate(**sums, **most)
+
+
+def money(found: Estimate, prices: Prices) -> float:
+    """The price of what is estimated: requests, bytes, and hours of cores."""
+    return (
+        found.gets / 1000 * prices.per_1000_get
+        + found.puts / 1000 * prices.per_1000_put
+        + found.bytes_read / 1e9 * prices.per_gb_read
+        + found.bytes_written / 1e9 * prices.per_gb_written
+        + found.core_seconds / 3600 * prices.per_core_hour
+    )
+
+
+def _told(found: Estimate, prices: Prices | None) -> dict[str, Any]:
+    told = found.to_dict()
+    if prices is not None:
+        told |= {"cost": round(money(found, prices), 6), "currency": prices.currency}
+    return told
+
+
+def _priced_rate(step: Any, found: Estimate, prices: Prices | None) -> Estimate:
+    kind = step.arguments.method if step.verb == "dedup" else step.verb
+    given = (prices.core_mb_per_second if prices else {}).get(kind)
+    if not given:
+        return found
+    faster = CORE_BYTES.get(kind, 40e6) / (given * 1e6)
+    return dataclasses.replace(found, core_seconds=found.core_seconds * faster)

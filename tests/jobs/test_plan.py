@@ -1,0 +1,99 @@
+"""Plans: what is estimated is what happens, within a factor; and what it costs."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from dsm_trials import dsm, objects, parquet
+
+from dsm_dask.errors import NotFound, UsageError
+from dsm_dask.jobs.plan import read_prices
+from dsm_dask.jobs.record import find, load
+
+STEPS = """
+  - create: {sources: '%(place)s/raw/*.parquet'}
+  - profile:
+  - drop: {where: n = 7}
+  - dedup: {on: text}
+  - dedup: {on: text, method: minhash}
+  - append: {sources: '%(place)s/more.parquet'}
+  - tag: {name: x}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    random.seed(7)
+    words = [f"word{i}" for i in range(500)]
+    for index in range(6):
+        texts = [" ".join(random.choices(words, k=40)) for _ in range(4000)]
+        numbers = [random.randrange(10**6) for _ in texts]
+        parquet(folder / f"raw/{index}.parquet", {"n": numbers, "text": texts})
+    parquet(folder / "more.parquet", {"n": [1], "text": ["a"]})
+    job = folder / "job.yaml"
+    job.write_text(f"name: j\ndataset: {folder}/ds\nsteps:{STEPS % {'place': folder}}")
+    (folder / "prices.yaml").write_text(
+        "{currency: EUR, per_1000_get: 0.4, per_1000_put: 5, per_gb_read: 1, per_core_hour: 3}"
+    )
+    return folder
+
+
+def test_estimates_are_what_happens(place):
+    """Bytes within a quarter where they are many, requests within a factor of two and a half."""
+    before = objects(place)
+    planned = dsm("plan", place / "job.yaml", "--json").json["steps"]
+    assert objects(place) == before
+    said = dsm("run", place / "job.yaml", "--json")
+    assert said.code == 0, said.err
+    record = load(find(f"{place}/ds"))
+    for plan, step in zip(planned, record.steps, strict=True):
+        io, told = step["io"], step["estimate"]
+        assert plan["verb"] == step["verb"]
+        if step["verb"] in ("profile", "dedup", "create"):
+            assert told == {key: plan[key] for key in told}, step["verb"]
+        for name in ("bytes_read", "bytes_written"):
+            if io[name] > 1_000_000:
+                assert 0.75 * io[name] <= told[name] <= 1.4 * io[name], (step["verb"], name)
+        if io["requests"] > 20:
+            assert io["requests"] / 2.5 <= told["requests"] <= 2.5 * io["requests"], step
+    columns = json.loads(dsm("profile", f"{place}/raw", "--json").out)["table"]
+    assert planned[1]["bytes_to_read"] == columns["bytes"]
+
+
+def test_costs(place):
+    plain = dsm("plan", place / "job.yaml", "--json").json
+    assert "cost" not in plain["total"]
+    found = dsm("plan", place / "job.yaml", "--prices", place / "prices.yaml", "--json").json
+    for one in (*found["steps"], found["total"]):
+        want = one["gets"] * 0.4e-3 + one["puts"] * 5e-3 + one["bytes_read"] / 1e9
+        want += one["core_seconds"] / 1200
+        assert one["cost"] == pytest.approx(want, abs=2e-4)
+        assert one["currency"] == "EUR"
+    parts = [one["cost"] for one in found["steps"]]
+    assert found["total"]["cost"] == pytest.approx(sum(parts), abs=1e-4)
+    assert found["total"]["worker_memory"] == max(one["worker_memory"] for one in found["steps"])
+    shown = dsm("plan", place / "job.yaml", "--prices", place / "prices.yaml").out
+    assert "EUR" in shown
+    assert "total" in shown
+
+
+def test_a_slower_machine_costs_more(place):
+    rates = place / "rates.yaml"
+    rates.write_text("{per_core_hour: 1, core_mb_per_second: {profile: 4}}")
+    plain = dsm("plan", place / "job.yaml", "--json").json["steps"][1]["core_seconds"]
+    slow = dsm("plan", place / "job.yaml", "--prices", rates, "--json").json["steps"][1]
+    assert slow["core_seconds"] == pytest.approx(10 * plain, abs=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["per_get: 1", "[]", "per_1000_get: -1", "per_1000_get: much", "{", ""]
+)
+def test_prices_that_make_no_sense(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(UsageError, match="not a file of prices"):
+        read_prices(tmp_path / "p.yaml")
+    with pytest.raises(NotFound):
+        read_prices(tmp_path / "none.yaml")

@@ -1,0 +1,93 @@
+"""What may be submitted: places that are the same everywhere, and no secrets."""
+
+from __future__ import annotations
+
+import pytest
+from dsm_trials import dsm
+
+from dsm_dask.errors import JobSpecError, UsageError
+from dsm_dask.jobs.spec import parse_job
+from dsm_dask.jobs.submit import REMOTE, refuse_local, uris
+
+JOB = """
+name: j
+dataset: s3://lake/ds
+steps:
+  - create: {sources: ["s3://lake/raw/*.parquet"]}
+  - check: {against: s3://lake/schema.yaml, html: s3://lake/check.html}
+  - dedup: {on: text, method: minhash, against: [s3://lake/other], out: s3://lake/out}
+  - drop: {where: "url = 'file:///etc/passwd'"}
+  - report: {html: s3://lake/report.html}
+"""
+
+
+def test_every_place_is_looked_at():
+    job = parse_job(JOB)
+    places = dict(uris(job))
+    assert set(places) == {
+        "dataset", "steps[0].create.sources", "steps[1].check.against", "steps[1].check.html",
+        "steps[2].dedup.against", "steps[2].dedup.out", "steps[4].report.html",
+    }  # fmt: skip
+    refuse_local(job)
+    for place in places.values():
+        for local in ("/data/x", "x", "../x", "file:///x", "memory://x", "local:///x", "~/x"):
+            changed = parse_job(JOB.replace(place, local))
+            with pytest.raises(UsageError, match="--allow-local"):
+                refuse_local(changed)
+            refuse_local(changed, allowed=True)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize(
+    "place", ["simplecache::file:///etc/passwd", "zip://a::s3://lake/x.zip", "s3::file:///x"]
+)
+def test_chains_of_file_systems_are_refused(place, allowed):
+    with pytest.raises(UsageError):
+        refuse_local(parse_job(JOB.replace("s3://lake/raw/*.parquet", place)), allowed)
+
+
+@pytest.mark.parametrize("scheme", REMOTE)
+def test_stores(scheme):
+    refuse_local(parse_job(JOB.replace("s3://", f"{scheme}://")))
+
+
+def test_a_cluster_is_needed_that_stays(tmp_path):
+    job = tmp_path / "job.yaml"
+    job.write_text(f"{{name: j, dataset: '{tmp_path}/ds', steps: [{{create: {{sources: x}}}}]}}")
+    said = dsm("submit", job, "--allow-local", "--json")
+    assert (said.code, said.error["code"]) == (2, "usage")
+    assert "--scheduler" in said.err
+    assert not (tmp_path / "ds").exists()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://me:canary@example.com/x.parquet", "s3://AKIA:canary@lake/x",
+        "https://example.com/x.parquet?X-Amz-Signature=canary", "https://e.com/x?sig=canary&a=b",
+        "az://c/x?a=b&token=canary",
+    ],
+)  # fmt: skip
+def test_secrets_in_a_job_are_refused_and_not_repeated(source):
+    with pytest.raises(JobSpecError) as error:
+        parse_job(JOB.replace("s3://lake/raw/*.parquet", source))
+    assert "steps[0].create.sources[0] holds a secret" in str(error.value)
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["s3://lake/a@b:c", "s3://lake/x?y=1", "C:/x", "a:b@c"])
+def test_what_is_no_secret(source):
+    parse_job(JOB.replace("s3://lake/raw/*.parquet", source))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&a [*a]", "&a {name: *a}", "{name: j, dataset: d, steps: &s [*s]}",
+        "!!python/object/apply:os.system ['touch /tmp/x']",
+        "{name: j, dataset: !!python/name:os.system '', steps: [log]}",
+    ],
+)  # fmt: skip
+def test_yaml_that_is_more_than_data(text):
+    with pytest.raises(JobSpecError):
+        parse_job(text)
