@@ -301,7 +301,8 @@ class Cluster:
 
     def _width(self) -> int:
         """How many calls may be under way."""
-        return max(2, WINDOW * sum(self._client.nthreads().values()))
+        threads: int = sum(self._client.nthreads().values())
+        return max(2, WINDOW * threads)
 
 
 def _resources(dask_scheduler: Any) -> list[str]:
