@@ -32,7 +32,7 @@ from forwarder import Forwarder
 from measuring import Figure
 from namespaces import Counts, Hosts, hindrance
 
-from dsm_dask.runner import ALLOCATION
+from dsm_dask.connection import ALLOCATION
 from dsm_dask.testing.s3 import S3Server
 
 HOSTS = ("client", "scheduler", "one", "two", "store")

@@ -7,21 +7,26 @@ are struck out, and a file of which nothing is left goes away. Nothing else is w
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import xxhash
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import ObjectRecord, checksum
+from dsm_dask.dataset.commit import ObjectRecord
 from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.dataset.links import FILE_VERSION
 from dsm_dask.dataset.partition import BATCH_ROWS, DatasetPartition, Fragment, live_rows
 from dsm_dask.errors import PartitionFailed
 
+_BLOCK = 1 << 20
 _STRUCK_OUT = -2
 """What Lance writes for a field that another file holds now."""
 
@@ -53,22 +58,43 @@ def write_column_file(
     from lance.file import LanceFileWriter
 
     path, root = f"{folder}{name}", partition.snapshot.uri
-    uri, rows = storage.join(root, path), 0
     live = live_rows(partition, fragment)[0] if fragment.deletions else None
-    with lance_call(root):
-        options = storage.lance_options(root)
-        writer = LanceFileWriter(uri, schema, version=FILE_VERSION, storage_options=options)
-    for batch in _physical(batches, live, fragment, schema):
-        rows += batch.num_rows
+    with _place(storage.join(root, path)) as file:
+        rows = 0
         with lance_call(root):
-            writer.write_batch(batch)
-    if rows != fragment.physical_rows:
-        raise _miscounted(fragment, rows)
-    with lance_call(root):
-        writer.close()
-    record = checksum(uri, path)
-    storage.count(bytes_written=record.size, requests=1)
+            writer = LanceFileWriter(file, schema, version=FILE_VERSION)
+        for batch in _physical(batches, live, fragment, schema):
+            rows += batch.num_rows
+            with lance_call(root):
+                writer.write_batch(batch)
+        if rows != fragment.physical_rows:
+            raise _miscounted(fragment, rows)
+        with lance_call(root):
+            writer.close()
+        record = _checksum(file, path)
     return ColumnFile(fragment.id, name, tuple(schema.names), record)
+
+
+@contextlib.contextmanager
+def _place(uri: str) -> Iterator[str]:
+    """Where to write a file that is to be at ``uri``: a file of this machine, so that its checksum
+    is taken before it goes over the network, not after it has come back."""
+    if storage.is_local(uri):
+        yield uri
+        storage.count(bytes_written=os.stat(uri).st_size, requests=1)
+        return
+    with tempfile.TemporaryDirectory(prefix="dsm-") as folder:
+        file = os.path.join(folder, storage.name(uri))
+        yield file
+        storage.upload(file, uri)
+
+
+def _checksum(file: str, path: str) -> ObjectRecord:
+    digest = xxhash.xxh3_128()
+    with open(file, "rb") as opened:
+        while block := opened.read(_BLOCK):
+            digest.update(block)
+    return ObjectRecord(path, os.stat(file).st_size, digest.hexdigest())
 
 
 def _physical(

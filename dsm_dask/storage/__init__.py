@@ -17,7 +17,7 @@ from dsm_dask.storage.options import Options, current_options, lance_options, us
 from dsm_dask.storage.reading import PART, read, read_ranges
 from dsm_dask.storage.retry import is_transient
 from dsm_dask.storage.uri import is_local, join, name, normalise, parent, scheme
-from dsm_dask.storage.writing import create, delete, delete_folder, write
+from dsm_dask.storage.writing import create, delete, delete_folder, upload, write
 
 __all__ = [
     "IO",
@@ -45,6 +45,7 @@ __all__ = [
     "read",
     "read_ranges",
     "scheme",
+    "upload",
     "using",
     "write",
 ]

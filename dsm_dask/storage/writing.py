@@ -35,6 +35,14 @@ def write(uri: str, data: bytes, *, durable: bool = True) -> None:
     count(bytes_written=len(data))
 
 
+def upload(path: str, uri: str) -> None:
+    """Store a file of this machine as an object elsewhere, a piece at a time."""
+    uri = normalise(uri)
+    with counted(uri) as fs:
+        retry(lambda: fs.put_file(path, key_of(uri)), uri)
+    count(bytes_written=os.stat(path).st_size)
+
+
 def create(uri: str, data: bytes) -> bool:
     """Store a small object unless one is there already; ``False`` when one is.
 
