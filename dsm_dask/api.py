@@ -36,6 +36,7 @@ from dsm_dask.monitoring import slices as _slices
 from dsm_dask.report.differences import CHARACTERS
 from dsm_dask.scores import review_queue as _review_queue
 from dsm_dask.scores import score as _score
+from dsm_dask.scores import score_by as _score_by
 from dsm_dask.scores import scores as _scores
 from dsm_dask.scores.queued import Queue
 from dsm_dask.scores.scored import Scored
@@ -257,7 +258,7 @@ def score(
                 dataset, scorers, engine=used, prefix=prefix, replace=replace, message=message,
                 dry_run=dry_run,
             )  # fmt: skip
-        return _scores.score_by(
+        return _score_by.score_by(
             dataset, _scores.ScoreOptions.of(**options), engine=used, prefix=prefix,
             replace=replace, message=message, dry_run=dry_run,
         )  # fmt: skip

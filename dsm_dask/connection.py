@@ -7,10 +7,17 @@ before any work is sent.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
+import logging
 import os
+import shutil
+import threading
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +52,88 @@ class Connection:
     borrowed: bool = False
     """Somebody else closes the client."""
 
+    @functools.cached_property
+    def watch(self) -> PauseWatch:
+        return PauseWatch(self.client)
+
     def close(self) -> None:
-        for part in (None if self.borrowed else self.client, self.cluster):
-            if part is not None:
-                part.close(timeout=10)
+        self.watch.stop()
+        with _without_tracebacks():
+            for part in (None if self.borrowed else self.client, self.cluster):
+                if part is not None:
+                    part.close(timeout=10)
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """A client that is closed while its scheduler is away logs one; the error tells it better."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+PAUSED_SECONDS = 60.0
+"""Workers that have all been paused for so long will not go on by themselves."""
+
+LOOK_SECONDS = 5.0
+
+
+class PauseWatch:
+    """Ends the waiting for workers that are all paused, and tells why.
+
+    Dask pauses a worker whose memory is full. It goes on when results have been spilled to its
+    disk; when the disk is full, too, everybody would wait for ever. Then dsm's tasks are cancelled.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.cause: ClusterError | None = None
+        self._client = client
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _look(self) -> None:
+        since: float | None = None
+        while not self._over.wait(LOOK_SECONDS):
+            try:
+                workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+                paused = bool(workers) and all(one["status"] == "paused" for one in workers)
+                since = (since or time.monotonic()) if paused else None
+                if since is not None and time.monotonic() - since >= PAUSED_SECONDS:
+                    self._give_up(len(workers))
+            except Exception:  # noqa: BLE001 - who waits hears that the scheduler is away
+                since = None
+
+    def _give_up(self, workers: int) -> None:
+        from distributed import Future
+
+        free, folder = min(self._client.run(_room).values())
+        self.cause = ClusterError(
+            f"All workers ({workers}) have been paused for {PAUSED_SECONDS:.0f} s: their memory is "
+            f"full, and they cannot spill it to their disks; {folder} has {free >> 20:,} MB left.",
+            where=folder,
+            valid="Give workers more memory, or a --local-directory with more room, and run the "
+            "same command again: finished partitions are not repeated.",
+        )
+        ours = [key for key in list(self._client.futures) if str(key).startswith(OURS)]
+        self._client.cancel([Future(key, self._client) for key in ours], force=True)
+
+
+OURS = "dsm-"
+"""What the keys of our tasks begin with."""
+
+
+def _room(dask_worker: Any) -> tuple[int, str]:
+    """Free bytes where a worker spills to."""
+    folder = dask_worker.local_directory
+    return shutil.disk_usage(folder).free, folder
 
 
 def is_remote(address: str | None) -> bool:
@@ -56,6 +141,11 @@ def is_remote(address: str | None) -> bool:
     import dask
 
     return bool(address or dask.config.get("scheduler-address", None))
+
+
+def client_in_use(workers: int | None) -> Any:
+    """The client that :func:`connect` takes when there is no address; None for a new cluster."""
+    return _client_of_task() or (_current_client() if workers is None else None)
 
 
 def connect(address: str | None, workers: int | None) -> Connection:
@@ -180,8 +270,6 @@ def _current_client() -> Any:
 
 
 def _local_cluster(workers: int | None) -> Any:
-    import logging
-
     import dask
     from distributed import LocalCluster
 

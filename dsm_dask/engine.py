@@ -71,7 +71,8 @@ class Mark:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        return tuple(self.engine.skipped[self._skipped :])
+        """Each once, however many scans left it out."""
+        return tuple(dict.fromkeys(self.engine.skipped[self._skipped :]))
 
 
 class Engine:

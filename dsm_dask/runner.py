@@ -14,7 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dsm_dask.connection import DRIVER, LOST_WORKERS, Connection, connect, is_remote
+from dsm_dask.connection import (
+    DRIVER,
+    LOST_WORKERS,
+    OURS,
+    Connection,
+    client_in_use,
+    connect,
+    is_remote,
+)
 from dsm_dask.errors import ClusterError, DsmError, PartitionFailed
 from dsm_dask.task import FinishTask, FoldTask, LoadTask, MergeTask, Skipped
 
@@ -81,7 +89,10 @@ class Cluster:
 
     @property
     def is_local(self) -> bool:
-        borrowed = self._connection is not None and self._connection.borrowed
+        if self._connection is None:  # it would be the client in use here, whatever that leads to
+            borrowed = client_in_use(self._workers) is not None
+        else:
+            borrowed = self._connection.borrowed
         return not is_remote(self._address) and not borrowed
 
     @property
@@ -93,6 +104,7 @@ class Cluster:
     def start(self) -> None:
         if self._connection is None:
             self._connection = connect(self._address, self._workers)
+            self._watch = self._connection.watch
 
     def close(self) -> None:
         if self._connection is not None:
@@ -149,7 +161,7 @@ class Cluster:
         tops = [self._top(branch, nodes) for branch, nodes in zip(branches, merged, strict=True)]
         if not tops:
             return finish()
-        last = self._client.submit(finish, *tops, pure=False)
+        last = self._client.submit(finish, *tops, pure=False, key=_key(finish, 0))
         return self._result(last, finish)
 
     def _top(self, branch: Branch, nodes: dict[int, Any]) -> Any:
@@ -177,14 +189,16 @@ class Cluster:
             merged[group] = inputs[0]
             return
         merge = branch.merging(total)
-        merged[group] = self._client.submit(merge, *inputs, pure=False, priority=1)
+        key = _key(merge, group)
+        merged[group] = self._client.submit(merge, *inputs, pure=False, key=key, priority=1)
 
     def _result(self, future: Any, call: Any) -> bytes:
         self._wait(future)
         if _killed(future):  # it, or what it needs, was on workers that others killed
-            future.retry()
+            with contextlib.suppress(KeyError):  # the scheduler went away
+                future.retry()
             self._wait(future)
-        _check(future, call)
+        self._check(future, call)
         return future.result()  # type: ignore[no-any-return]
 
     def _wait(self, future: Any) -> None:
@@ -254,7 +268,7 @@ class Cluster:
                 elif _killed(future):
                     suspects.append(index)
                 elif future.status != "finished":
-                    raise _failure(future, calls[index])
+                    self._check(future, calls[index])
                 else:
                     submit_next(0 if suspects else 1)
                     yield index, future
@@ -275,7 +289,7 @@ class Cluster:
             self._wait(future)
             pieces = getattr(item, "pieces", ())
             if not _killed(future):
-                _check(future, one)
+                self._check(future, one)
                 good.append(item)
             elif len(pieces) > 1:
                 todo.extendleft(reversed(pieces))
@@ -293,8 +307,15 @@ class Cluster:
             call = call.part(tuple(good), tuple(skipped))
         future = self._submit(call, index)
         self._wait(future)
-        _check(future, call)
+        self._check(future, call)
         return future
+
+    def _check(self, future: Any, call: Any) -> None:
+        """Raise the reason when a call has no result."""
+        if future.status == "cancelled" and self._watch.cause is not None:
+            raise self._watch.cause
+        if future.status != "finished":
+            raise _failure(future, call)
 
     def _submit(self, call: Any, index: int) -> Any:
         return self._client.submit(call, pure=False, key=_key(call, index))
@@ -335,11 +356,6 @@ def _killed(future: Any) -> bool:
     return future.status == "error" and type(future.exception()).__name__ == "KilledWorker"
 
 
-def _check(future: Any, call: Any) -> None:
-    if future.status != "finished":
-        raise _failure(future, call)
-
-
 def _label(item: Any) -> str:
     return str(getattr(item, "label", None) or item)
 
@@ -347,7 +363,7 @@ def _label(item: Any) -> str:
 def _key(call: Any, index: int) -> str:
     import uuid
 
-    return f"dsm-{type(call).__name__.strip('_').lower()}-{uuid.uuid4().hex[:12]}-{index}"
+    return f"{OURS}{type(call).__name__.strip('_').lower()}-{uuid.uuid4().hex[:12]}-{index}"
 
 
 def _failure(future: Any, call: Any) -> DsmError:

@@ -20,9 +20,12 @@ from typing import Any
 import pyarrow as pa
 
 from dsm_dask import codec, storage
-from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
+from dsm_dask.errors import AccessDenied, BadRows, CannotWrite, NotFound, StateVersion
 from dsm_dask.fold import Fold, Product, fingerprint, update_all
-from dsm_dask.table import Partition
+from dsm_dask.table import ROW_ID, Partition
+
+_SHORT, _FEW = 8, 8
+"""Digits of a name in an object's, and so many names at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +34,15 @@ class StateStore:
 
     uri: str
 
-    def load(self, partition: str) -> dict[str, Any]:
-        """States by the fingerprint of their Fold; unreadable ones count as missing."""
+    def load(self, partition: str, names: Iterable[str]) -> dict[str, Any]:
+        """States by the fingerprint of their Fold, those of ``names`` and perhaps others;
+        unreadable ones count as missing."""
+        wanted = {_digest([name])[:_SHORT] for name in names}
         found: dict[str, Any] = {}
         for item in storage.listing(storage.join(self.uri, partition)):
+            _, *held = storage.name(item.uri).removesuffix(".dsm").split("-")
+            if held and not wanted.intersection(held):
+                continue
             with contextlib.suppress(StateVersion, NotFound):
                 states = codec.decode(_unpacked(storage.read(item.uri)))
                 found.update(states if isinstance(states, dict) else {})
@@ -50,7 +58,10 @@ class StateStore:
             storage.write(place, _packed(codec.encode(states)), durable=False)
 
     def _place(self, partition: str, names: Iterable[str]) -> str:
-        return storage.join(self.uri, partition, _digest(sorted(names)) + ".dsm")
+        """What an object is called tells, where they are few, which states it holds."""
+        names = sorted(names)
+        held = [_digest([name])[:_SHORT] for name in names] if len(names) <= _FEW else []
+        return storage.join(self.uri, partition, "-".join([_digest(names), *held]) + ".dsm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Kept:
 
     def load(self) -> tuple[Any, ...] | None:
         """The states, or None when not all of them are known."""
-        known = self.store.load(self.run)
+        known = self.store.load(self.run, self.names)
         if any(name not in known for name in self.names):
             return None
         return tuple(known[name] for name in self.names)
@@ -110,11 +121,15 @@ def fold_partition(
 ) -> tuple[Any, ...]:
     """The state of each Fold over one partition, read only for those not known yet."""
     names = [f"{fingerprint(fold)}-{partition.values_fingerprint(fold.columns)}" for fold in folds]
-    known = cache.load(partition.fingerprint) if cache is not None else {}
+    known = cache.load(partition.fingerprint, names) if cache is not None else {}
     missing = [(name, fold) for name, fold in zip(names, folds, strict=True) if name not in known]
     if missing:
         product = Product(tuple(fold for _, fold in missing))
-        states = product.seal(update_all(product, _batches(product, partition)))
+        try:
+            states = product.seal(update_all(product, _batches(product, partition)))
+        except BadRows:
+            _name_bad_rows(product, partition)
+            raise
         fresh = {name: state for (name, _), state in zip(missing, states, strict=True)}
         if cache is not None:
             cache.save(partition.fingerprint, fresh)
@@ -128,6 +143,13 @@ def _batches(product: Product, partition: Partition) -> Iterator[pa.RecordBatch]
     if all(getattr(part, "takes_encoded", False) for part in parts):
         return partition.read(product.columns, encoded=True)  # type: ignore[call-arg]
     return partition.read(product.columns)
+
+
+def _name_bad_rows(product: Product, partition: Partition) -> None:
+    """Raise the error again, about rows with their ids: these are not read otherwise."""
+    columns = [*dict.fromkeys([*product.columns, ROW_ID])]
+    for batch in partition.read(columns):
+        product.update(product.init(), batch)
 
 
 _MAGIC = b"dsmz"

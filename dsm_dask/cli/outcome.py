@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
 import json
 import signal
@@ -12,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -89,7 +91,8 @@ class Outcome:
 
     def say(self, result: dict[str, Any], text: Callable[[], str], exit_code: int = 0) -> None:
         """Print the result: as JSON, or as ``text()``."""
-        skipped = [s.to_dict() for s in self._engine.skipped] if self._engine is not None else []
+        left_out = () if self._engine is None else dict.fromkeys(self._engine.skipped)
+        skipped = [one.to_dict() for one in left_out]  # once, however many scans left it out
         if skipped:
             result = {**result, "skipped": skipped}
             exit_code = exit_code or 3
@@ -142,38 +145,78 @@ _COMMON = [
 
 
 def _guarded(outcome: Outcome, work: Callable[[], None]) -> int:
-    _terminate_as_interrupt()
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    try:
-        with outcome.measured():
-            try:
-                work()
-            finally:
-                outcome.close()
-    except DsmError as error:
-        return _fail(error, outcome.as_json, outcome.debug)
-    except KeyboardInterrupt:
-        stopped = Interrupted(
-            "Stopped before the end; nothing is half written.",
-            valid="Run the same command again: finished partitions are not repeated.",
-        )
-        return _fail(stopped, outcome.as_json, outcome.debug)
-    except Exception as error:  # noqa: BLE001 - the last resort: no traceback for people
-        cause = InternalError(
-            f"{type(error).__name__}: {str(error).rstrip('.')}.",
-            valid="Run again with --debug for the traceback.",
-        )
-        cause.__cause__ = error
-        return _fail(cause, outcome.as_json, outcome.debug)
+    with _stoppable() as stopped:
+        try:
+            with outcome.measured():
+                try:
+                    work()
+                finally:
+                    outcome.close()
+        except BaseException as error:
+            told = _told(error, stopped.is_set())
+            if told is None:
+                raise
+            return _fail(told, outcome.as_json, outcome.debug)
     return outcome.exit_code
 
 
-def _terminate_as_interrupt() -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """SIGTERM does what Ctrl-C does; tells whether either came. Libraries that called back just
+    then make errors of their own of a KeyboardInterrupt."""
+    stopped, again = threading.Event(), []
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        stopped.set()
+        if not _compiles(frame):
+            raise KeyboardInterrupt
+        again.append(threading.Timer(0.05, _thread.interrupt_main))
+        again[-1].daemon = True
+        again[-1].start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield stopped
+    finally:
+        for timer in again:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _compiles(frame: FrameType | None) -> bool:
+    """Whether LLVM is at work: it calls back, where an exception is lost, or worse."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _told(error: BaseException, stopped: bool) -> DsmError | None:
+    """An error for people; None for what ends a process on purpose."""
+    if stopped or isinstance(error, KeyboardInterrupt):
+        return Interrupted(
+            "Stopped before the end; nothing is half written.",
+            valid="Run the same command again: finished partitions are not repeated.",
+        )
+    if isinstance(error, DsmError):
+        return error
+    if isinstance(error, SystemExit | GeneratorExit):
+        return None
+    cause = InternalError(
+        f"{type(error).__name__}: {str(error).rstrip('.')}.",
+        valid="Run again with --debug for the traceback.",
+    )
+    cause.__cause__ = error
+    return cause
 
 
 def _fail(error: DsmError, as_json: bool, debug: bool) -> int:

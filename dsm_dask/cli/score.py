@@ -11,7 +11,8 @@ from dsm_dask.cli.answers import answer_verb
 from dsm_dask.cli.outcome import DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
 from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.errors import UsageError
-from dsm_dask.scores.scores import KINDS, ScoreOptions, score_by
+from dsm_dask.scores.score_by import score_by
+from dsm_dask.scores.scores import KINDS, ScoreOptions
 
 _LISTS = ("out_of_fold", "probs", "classes", "features", "trusted", "annotators")
 

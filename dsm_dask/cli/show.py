@@ -44,6 +44,11 @@ def _text(found: dict[str, object]) -> str:
         [n, kind, "linked" if n in linked else "managed", _made_by(scores.get(n))]
         for n, kind in columns.items()
     ]
+    skipped = found["skipped"]
+    assert isinstance(skipped, list)
+    if skipped:
+        more = f" and {len(skipped) - 1:,} more (--json lists them)" if len(skipped) > 1 else ""
+        told["left out"] = f"{skipped[0]['partition']}{more}"
     facts = text.table(["", ""], list(told.items()))
     return f"{facts.strip()}\n\n{text.table(['column', 'type', 'stored', 'computed by'], rows)}"
 

@@ -246,7 +246,7 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
     ]
     lines += found.get("notes", [])
     if found["committed"]:
-        done = "duplicates dropped" if "columns" not in found else "columns written"
+        done = "columns written" if found.get("columns") else "duplicates dropped"
         lines.append(f"{found['dataset']}@{found['version']}: {done}")
     if show is not None:
         from dsm_dask.cli.differences import clusters

@@ -85,9 +85,13 @@ def found_before(base: Dataset, key: str, engine: Engine) -> Dataset | None:
     """The commit of an earlier run of the same job; what it had skipped is told again."""
     done = find_key(base, key, since=base.version)
     if done is not None:
-        skipped = json.loads(properties(done.lance, done.version).get("dsm.skipped", "[]"))
-        engine.skipped.extend(Skipped(**one) for one in skipped)
+        engine.skipped.extend(skipped_by(properties(done.lance, done.version)))
     return done
+
+
+def skipped_by(props: dict[str, str]) -> tuple[Skipped, ...]:
+    """The partitions that a version was made without."""
+    return tuple(Skipped(**one) for one in json.loads(props.get("dsm.skipped", "[]")))
 
 
 def commit(base: Dataset, operation: Any, change: Change) -> Dataset:

@@ -133,13 +133,18 @@ def _key_type(base: Dataset, on: str) -> pa.DataType:
             f"There is no column {on!r}.", where=base.name, valid=nearest(on, base.schema.names)
         )
     kind = arrays.plain_type(base.schema.field(on).type)
-    if pa.types.is_nested(kind) or pa.types.is_floating(kind):
+    if not is_key(kind):
         raise UsageError(
             f"Column {on!r} is {kind}, which is no key.",
             where=base.name,
             valid="A column of integers or texts, or _rowid.",
         )
     return kind
+
+
+def is_key(kind: pa.DataType) -> bool:
+    """Can values of a type tell rows apart?"""
+    return not (pa.types.is_nested(kind) or pa.types.is_floating(kind))
 
 
 def _check_column(base: Dataset, name: str, uri: str) -> None:

@@ -49,10 +49,30 @@ def _fit(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), kind)
     values = arrays.plain(values)
-    source, target = _family(values.type), _family(kind)
-    if source != target and not (source == "text" and _is_scalar(kind)):
-        raise pa.ArrowTypeError(f"{source} is no {target}")
+    if not (_is_like(values.type, kind) or (_family(values.type) == "text" and _is_scalar(kind))):
+        raise pa.ArrowTypeError(f"{values.type} is no {kind}")
     return encoded(values, kind)
+
+
+def _is_like(source: pa.DataType, kind: pa.DataType) -> bool:
+    """Of one family, and so is all that is inside; structs have the same fields: a cast drops those
+    that the other has not, and makes nulls of those that only it has."""
+    source, kind, types = arrays.plain_type(source), arrays.plain_type(kind), pa.types
+    if types.is_null(source):
+        return True
+    if types.is_struct(source) and types.is_struct(kind):
+        inner, wanted = {f.name: f.type for f in source}, {f.name: f.type for f in kind}
+        return inner.keys() == wanted.keys() and all(
+            _is_like(inner[name], wanted[name]) for name in inner
+        )
+    if _has_items(source) and _has_items(kind):
+        return _is_like(source.value_type, kind.value_type)
+    return _family(source) == _family(kind) and types.is_nested(source) == types.is_nested(kind)
+
+
+def _has_items(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def encoded(values: pa.Array, kind: pa.DataType) -> pa.Array:

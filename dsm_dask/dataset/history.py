@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.dataset.cells import updated_rows
-from dsm_dask.dataset.commit import CHECKSUMS, manifest_name, transaction_name
+from dsm_dask.dataset.commit import CHECKSUMS, manifest_name, skipped_by, transaction_name
 from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
-from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, spec_of
+from dsm_dask.dataset.version import Dataset, changes_of, open_dataset, properties, spec_of
 from dsm_dask.table import ROW_ID
+from dsm_dask.task import Skipped
 
 SAMPLE = 10
 """Row ids given as examples in a diff."""
@@ -65,10 +66,13 @@ class Shown:
     partitions: int
     sources: int
     branches: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+    """Partitions that the version was made without."""
 
     def to_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
-        found["linked"], found["branches"] = list(self.linked), list(self.branches)
+        for name in ("linked", "branches", "skipped"):
+            found[name] = list(found[name])
         return {**self.info.to_dict(), **{k: v for k, v in found.items() if k != "info"}}
 
 
@@ -115,6 +119,7 @@ def show(data: str | Dataset) -> Shown:
         partitions=len(dataset.partitions()),
         sources=len({f.part.uri for f in dataset.fragments if f.part is not None}),
         branches=tuple(sorted(dataset.lance.branches.list())),
+        skipped=skipped_by(properties(dataset.lance, dataset.version)),
     )
 
 

@@ -23,10 +23,14 @@ def lance_call(uri: str) -> Iterator[None]:
     except (CommitConflictError, DsmError):
         raise
     except (OSError, RuntimeError, ValueError) as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C while Lance called back
+            raise KeyboardInterrupt from error
         raise _explained(error, uri) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
             raise
+        if "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from error
         raise _explained(RuntimeError(str(error)), uri) from error
 
 
@@ -65,12 +69,12 @@ class Relayed:
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = batches
-        self._error: DsmError | None = None
+        self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from self._batches
-        except DsmError as error:
+        except Exception as error:
             self._error = error
             raise
 

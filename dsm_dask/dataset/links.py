@@ -15,6 +15,7 @@ import io
 import json
 import re
 import tempfile
+import urllib.parse
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ _CHANGED = re.compile(r"^_dsm_changed_\d+_")
 FILE_VERSION = "2.2"
 """Lance file format of everything that is written."""
 
+_ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"^link-([0-9a-f]{32})-(\d+)\.lance$")
 _PART_SCHEMA = pa.schema(
     [
@@ -95,7 +97,10 @@ def list_uri(root: str, id_: str) -> str:
 
 
 def load(root: str, id_: str) -> LinkList:
-    """Read a link list; raises DatasetDamaged when it is gone or unreadable."""
+    """Read a link list; raises DatasetDamaged when it is gone or unreadable, or when a manifest has
+    it somewhere else."""
+    if not _ID.fullmatch(id_):
+        raise DatasetDamaged(f"{id_!r} is not the name of a list of linked files.", where=root)
     uri = list_uri(root, id_)
     try:
         return LinkList.decode(id_, storage.read(uri))
@@ -124,15 +129,19 @@ def changed_name(column: str, number: int = 0) -> str:
     file's; all others still have it from their source. So the Lance schema itself never has half a
     column under a column's name. The number is raised when the column's type has become wider.
 
-    >>> column_of(changed_name("label")), column_of("score")
-    ('label', 'score')
+    Lance takes no dots in names, and its queries not all other signs.
+
+    >>> column_of(changed_name("label")), column_of("score"), changed_name("a.b")
+    ('label', 'score', '_dsm_changed_0_a%2Eb')
     """
-    return f"_dsm_changed_{number}_{column}"
+    escaped = urllib.parse.quote(column, safe=" ").replace(".", "%2E")
+    return f"_dsm_changed_{number}_{escaped}"
 
 
 def column_of(lance_name: str) -> str:
     """The column that a name in the Lance schema stands for."""
-    return _CHANGED.sub("", lance_name)
+    column = _CHANGED.sub("", lance_name)
+    return column if column == lance_name else urllib.parse.unquote(column)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from dsm_dask.dataset.commit import Change, change_key, commit
+from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.dataset.refs import Ref, check_name
 from dsm_dask.dataset.version import Dataset, is_dataset, newest, open_dataset, open_for_writing
 from dsm_dask.dataset.write import Written
@@ -41,7 +42,8 @@ def tag(data: str | Dataset, name: str, *, force: bool = False) -> Named:
     except (OSError, ValueError):
         known = tags.list().get(name)
         if known is None:
-            raise
+            with lance_call(dataset.uri):
+                raise
         if (known["branch"], known["version"]) != where:
             if not force:
                 raise _taken(dataset, name, known["version"]) from None
@@ -106,7 +108,8 @@ def branch(data: str | Dataset, name: str) -> Named:
         return Named(dataset.uri, name, dataset.version, "branch")
     if known is not None or name in dataset.lance.tags.list():
         raise RefExists(f"{name!r} is the name of a branch or tag already.", where=dataset.name)
-    made = dataset.lance.create_branch(name, (dataset.branch, dataset.version))
+    with lance_call(dataset.uri):
+        made = dataset.lance.create_branch(name, (dataset.branch, dataset.version))
     return Named(dataset.uri, name, made.version, "branch")
 
 

@@ -197,14 +197,16 @@ def _stored(base: Dataset, columns: Sequence[str]) -> pa.Schema:
     Raises SchemaError for a column that Lance has no type for."""
     from lance.schema import LanceSchema
 
-    schema = pa.schema([base.schema.field(name).remove_metadata() for name in columns])
+    schema = pa.schema(
+        [base.schema.field(n).remove_metadata().with_name(_lance_name(base, n)) for n in columns]
+    )
     kinds = LanceSchema.from_pyarrow(storable(schema, base.uri)).to_pyarrow()
     known = {field.name: field.type for field in base.lance.schema}
     fields = []
-    for field in kinds:
-        name = _lance_name(base, field.name)
-        if name != field.name and name in known and spelled(known[name]) != spelled(field.type):
-            name = changed_name(field.name, int(name.split("_")[3]) + 1)
+    for column, field in zip(columns, kinds, strict=True):
+        name = field.name
+        if name != column and name in known and spelled(known[name]) != spelled(field.type):
+            name = changed_name(column, int(name.split("_")[3]) + 1)
         fields.append(field.with_name(name))
     return pa.schema(fields)
 

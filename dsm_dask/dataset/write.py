@@ -246,6 +246,8 @@ def storable(schema: pa.Schema, uri: str) -> pa.Schema:
             kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
         fields.append(field.with_type(kind))
         try:
+            if "`" in field.name:
+                raise ValueError("Lance would store the column, and not find it again.")
             LanceSchema.from_pyarrow(pa.schema([fields[-1]]))
         except (OSError, ValueError, RuntimeError) as error:
             raise SchemaError(

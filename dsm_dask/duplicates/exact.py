@@ -67,7 +67,7 @@ def dedup_exact(
     place for the shuffle: ``scratch``, else beside ``out``, else a temporary folder when all
     workers are on this machine.
     """
-    columns = (on,) if isinstance(on, str) else tuple(on)
+    columns = (on,) if isinstance(on, str) else tuple(dict.fromkeys(on))
     _check(table, columns, drop, out)
     if drop and isinstance(table, Dataset):
         done = done_before(table, _spec(columns), columns, "exact", engine)
@@ -240,7 +240,7 @@ class _Bucket:
             held.append((rows, least[own[numbers]]))
         writer.add(*_joined(held))
         uri, data = storage.join(folder, f"{self.run_id}-{self.number:05d}.parquet"), writer.close()
-        storage.write(uri, data, durable=False)
+        storage.write(uri, data)  # durable: a commit refers to it
         return checksum_of(data, uri)
 
 

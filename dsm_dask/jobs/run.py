@@ -27,7 +27,7 @@ from dsm_dask.jobs import score_steps, spec
 from dsm_dask.monitoring.drift import open_side
 from dsm_dask.report import run_page
 from dsm_dask.scores.review_queue import issues
-from dsm_dask.scores.scores import score_by
+from dsm_dask.scores.score_by import score_by
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO
 from dsm_dask.validation.check import check

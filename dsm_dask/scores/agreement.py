@@ -115,6 +115,7 @@ class Agreement:
         )  # fmt: skip
         items = int(state.counters[:, 2].sum())
         ordered = self.ordered or self.values is not None
+        places = None if self.ordered else self.values  # texts such as "10" stand before "2"
         return AgreementNumbers(
             items,
             state.rows - items,
@@ -123,7 +124,7 @@ class Agreement:
             estimate(weights, numbers.percent),
             estimate(weights, numbers.fleiss),
             estimate(weights, numbers.alpha("nominal")),
-            estimate(weights, numbers.alpha("ordinal")) if ordered else None,
+            estimate(weights, numbers.alpha("ordinal", places)) if ordered else None,
             estimate(weights, numbers.alpha("interval", self.values)) if self.values else None,
         )
 

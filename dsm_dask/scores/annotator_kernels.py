@@ -18,7 +18,7 @@ import numpy as np
 
 from dsm_dask.text_bytes import mixed
 
-_compiled = numba.njit(cache=True, nogil=True)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 # ---------------------------------------------------------------------------------------------
 # Reading

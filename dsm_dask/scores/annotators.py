@@ -11,6 +11,7 @@ import pyarrow as pa
 from dsm_dask import storage
 from dsm_dask.engine import Engine
 from dsm_dask.fold import Product
+from dsm_dask.report.text import many
 from dsm_dask.scores import krippendorff
 from dsm_dask.scores.agreement import Agreement, AgreementNumbers
 from dsm_dask.scores.answers import ReadsAnswers, Wide
@@ -100,9 +101,9 @@ class Annotators:
         if self.cohen is None:
             found.append("There are too many annotators and classes for kappas of pairs.")
         if self.fit.get("converged") is False:
-            found.append("The iterations ended before the numbers settled: raise --iterations.")
+            found.append("The iterations ended before the numbers settled.")
         if self.changed:
-            found.append(f"{self.changed:,} answers were changed later; the last one counts.")
+            found.append(f"{many(self.changed, 'answer')} changed later; the last one counts.")
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from dsm_dask.duplicates.shares import side_by_side
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows
 from dsm_dask.hashing import hash_rows
+from dsm_dask.report.text import many
 from dsm_dask.scores.answer_files import AnswerFile, write_answers
 from dsm_dask.scores.answers import Answers
 from dsm_dask.scores.labels import Class, codes
@@ -159,6 +160,8 @@ class _Gather:
     folder: str
     repeated: Repeated
 
+    label = "answers"
+
     def run(self) -> Share:
         streams = side_by_side(self._read, self.uris)
         rows = pa.concat_tables(streams).combine_chunks() if streams else _EMPTY
@@ -198,7 +201,7 @@ class _Gather:
     def _refuse(self, rows: pa.Table, positions: Int64) -> None:
         items = rows.column("item").take(pa.array(positions[:5])).to_pylist()
         raise BadRows(
-            f"{len(positions):,} answers were given again by the same annotator, and differ: of "
+            f"{many(len(positions), 'answer')} given again by the same annotator, and others: of "
             f"the items {', '.join(map(repr, items))}{', ...' if len(positions) > 5 else ''}.",
             valid="One answer of each annotator to an item; or --repeated last.",
         )

@@ -25,6 +25,11 @@ def check(
             raise UsageError(f"Two scores are to be called {name!r}.")
         if name.startswith(("_row", "_dsm")):
             raise UsageError(f"{name!r}: names that begin with _row and _dsm are reserved.")
+        if "." in name or "`" in name:
+            raise UsageError(
+                f"{name!r}: names of stored columns have no dots or backticks.",
+                valid="Another --prefix.",
+            )
     for step in steps:
         for name in (*step.columns, *step.sources):
             if name in made:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import codec
+from dsm_dask.scores import crowdlab, dawid_skene, mace  # noqa: F401 - a worker has to know models
 from dsm_dask.scores.answers import Answers, ReadsAnswers
 from dsm_dask.scores.majority import Majority
 from dsm_dask.scores.probabilities import ClassProbabilities

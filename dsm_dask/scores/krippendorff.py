@@ -24,7 +24,8 @@ def alpha(coincidences: Any, level: Level = "nominal", values: Any = None) -> Fl
 
     δ²_ck is 1 for different classes (nominal); (v_c - v_k)² of their ``values`` (interval); or
     (n_c / 2 + n_(c+1) + ... + n_(k-1) + n_k / 2)², the answers between them (ordinal, the classes
-    in their order). NaN when only one class occurs: there is nothing to tell chance from.
+    in the order of their ``values``, else as they stand). NaN when only one class occurs: there is
+    nothing to tell chance from.
 
     >>> together = [[2.0, 1.0], [1.0, 4.0]]
     >>> float(alpha(np.array(together)).round(4))
@@ -50,7 +51,9 @@ def _squared(marginals: Floats, level: Level, values: Any) -> Floats:
         numbers = np.asarray(values, np.float64)
         return np.subtract.outer(numbers, numbers) ** 2
     # half of the class itself and all below it: differences are what lies between two
-    middle = np.cumsum(marginals, axis=-1) - marginals / 2
+    order = np.arange(classes) if values is None else np.argsort(values, kind="stable")
+    middle = np.empty_like(marginals)
+    middle[..., order] = np.cumsum(marginals[..., order], axis=-1) - marginals[..., order] / 2
     found: Floats = (middle[..., :, np.newaxis] - middle[..., np.newaxis, :]) ** 2
     return found
 

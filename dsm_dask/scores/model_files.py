@@ -110,7 +110,7 @@ def _open_skops(uri: str, data: bytes, trusted: tuple[str, ...]) -> Model:
         raise UsageError(
             f"The model is made of types that are not known to be harmless: {', '.join(unknown)}.",
             where=uri,
-            valid="Models of scikit-learn's own parts; or --trust TYPE for each, if you know it.",
+            valid="Models of scikit-learn's own parts; or --trusted TYPE for each, if you know it.",
         )
     return _of_estimator(uri, estimator)
 

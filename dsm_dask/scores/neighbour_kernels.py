@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-_compiled = numba.njit(cache=True, nogil=True)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_compiled

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-_compiled = numba.njit(cache=True, nogil=True)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _in_any_order = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 
 

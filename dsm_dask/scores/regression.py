@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dsm_dask import arrays
 from dsm_dask.engine import Engine
-from dsm_dask.errors import BadRows, UsageError
+from dsm_dask.errors import BadRows, SchemaError, UsageError
 from dsm_dask.scores import class_values
 from dsm_dask.scores.class_values import Bools, Matrix
 from dsm_dask.scores.row_names import named
@@ -97,10 +97,16 @@ class RegressionUncertainty:
 
     def _values(self, batch: pa.RecordBatch) -> tuple[Matrix, Bools]:
         """float64 of shape (rows, columns or members), 0 in null rows; and which these are."""
-        column = arrays.plain(batch.column(self.columns[0]))
-        if class_values.is_list(column.type):
+        lists = [n for n in self.columns if class_values.is_list(_plain_type(batch, n))]
+        if lists and (self.method != "members" or len(self.columns) > 1):
+            raise SchemaError(
+                f"The column {lists[0]!r} holds lists, where {self.method} takes numbers.",
+                valid="--spread members takes one column of lists, or a column for each member.",
+            )
+        if lists:
             naming = functools.partial(named, batch)
-            values, nulls = class_values.of_lists(column, self.columns[0], naming)
+            column = arrays.plain(batch.column(lists[0]))
+            values, nulls = class_values.of_lists(column, lists[0], naming)
         else:
             parts = [class_values.numbers(batch.column(name), name) for name in self.columns]
             values = np.stack([part for part, _ in parts], axis=1)
@@ -119,3 +125,7 @@ class RegressionUncertainty:
                 f"{named(batch, np.flatnonzero(wrong))}.",
                 valid="Numbers, or null for a row without a prediction.",
             )
+
+
+def _plain_type(batch: pa.RecordBatch, name: str) -> pa.DataType:
+    return arrays.plain_type(batch.schema.field(name).type)

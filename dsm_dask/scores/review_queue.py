@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask import arrays
+from dsm_dask.dataset.corrections import is_key
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
@@ -34,6 +35,8 @@ CUT = 20_000
 SHOWN = 3
 """Columns shown, unless some are asked for."""
 CLASS = "class"
+SAID = ("consensus_label", "predicted_label", "neighbour_label")
+"""Columns of what others than the label say."""
 
 
 def issues(
@@ -74,9 +77,9 @@ def issues(
     balance = _balance(table, found, balance)
     if where is not None:
         Where(where).check(table.schema, table.uri)
-    key = key or next((n for n in table.schema.names if n.lower() == "id"), None)
+    key = _key(table, key)
     shown = tuple(show) or _to_show(table, {*found.names, *metadata, found.label, key}, prefix)
-    check_columns(table, [*shown, *([key] if key else []), *([balance] if balance else [])])
+    check_columns(table, [*shown, *([balance] if balance else [])])
     mark = engine.mark()
     known = distributions(table, found.measures, engine)
     spread = tuple(known[one.column] for one in measures)
@@ -101,6 +104,19 @@ def _balance(table: Table, found: ScoreColumns, balance: str | None) -> str | No
             "Which column holds the classes is not known.", valid="Name it: --balance COLUMN."
         )
     return chosen
+
+
+def _key(table: Table, key: str | None) -> str | None:
+    """The column that tells rows apart: the one that is asked for, or one called ``id``."""
+    names = [key] if key else [name for name in table.schema.names if name.lower() == "id"]
+    check_columns(table, names)
+    fit = [n for n in names if is_key(arrays.plain_type(table.schema.field(n).type))]
+    if key and not fit:
+        raise UsageError(
+            f"Column {key!r} is {table.schema.field(key).type}, which is no key.",
+            valid="A column of integers or texts; without --key, _rowid.",
+        )
+    return fit[0] if fit else None
 
 
 def _to_show(table: Table, taken: Set[str | None], prefix: str) -> tuple[str, ...]:
@@ -138,10 +154,15 @@ def _queued(
     own = [one for one in (found.label, key) if one is not None]
     asked = list(dict.fromkeys([*found.names, *own, *shown]))
     values = fetch(table, first.rows, asked, engine, CUT)
+    kind = None if found.label is None else arrays.plain_type(table.schema.field(found.label).type)
+    said = [found.prefix + name for name in SAID if found.prefix + name in found.names]
+    labels = [*said, *([] if found.label is None else [found.label])]
     told = []
     for row, ranked in zip(first.rows.tolist(), first.ranked.tolist(), strict=True):
         here = values[row]
         plain = {name: plain_value(here[name]) for name in (*found.names, *own)}
+        for name in labels:
+            plain[name] = _as_label(plain[name], kind)
         told.append(
             QueuedRow(
                 row,
@@ -173,8 +194,23 @@ def _suggested(values: Mapping[str, Any], found: ScoreColumns) -> Any:
     """What others than the label say: the annotators together, the model, the neighbours; the
     first that differs from it."""
     label = None if found.label is None else values[found.label]
-    for name in ("consensus_label", "predicted_label", "neighbour_label"):
+    for name in SAID:
         said = values.get(found.prefix + name)
         if said is not None and str(said) != str(label):
             return said
     return None
+
+
+def _as_label(value: Any, kind: pa.DataType | None) -> Any:
+    """A label, or what is said to be one, as the column of labels would have it: scores say 0 and 1
+    of booleans, and whole numbers of floats.
+
+    >>> _as_label(0, pa.bool_()), _as_label(2.0, pa.float64()), _as_label("a", pa.string())
+    (False, 2, 'a')
+    """
+    if kind is not None and pa.types.is_boolean(kind):
+        return {"0": False, "1": True}.get(str(value), value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    is_nan = value == "NaN" and kind is not None and pa.types.is_floating(kind)
+    return None if is_nan else value

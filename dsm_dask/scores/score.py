@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -85,20 +85,22 @@ def score(
             if name in known and known[name].quantities != step.quantities_digest
         )
         found = Scored(
-            base.uri, base.version, base.rows, _columns(base, steps), _computed(steps, work), stale,
+            base.uri, base.version, base.rows, _columns(base, steps),
+            _computed(steps, work, {one.id for one in base.fragments}), stale,
             dry_run=dry_run, summaries=_summaries(steps),
             quantities={step.scorer.name: step.quantities for step in steps},
         )  # fmt: skip
         if dry_run:
             return found
+        files = _written(base, steps, work, engine)
+        computed = _computed(steps, work, {file.fragment for file in files})
         change = Change("score", spec, key, message)
-        made = _commit(base, steps, work, change, engine, mark)
+        made = _commit(base, steps, work, files, change, mark)
     columns = spread(made or base, _columns(made or base, steps), engine)
+    found = dataclasses.replace(found, columns=columns, computed=computed)
     if made is None:
-        return dataclasses.replace(found, columns=columns)
-    return dataclasses.replace(
-        found, version=made.version, rows=made.rows, columns=columns, committed=True
-    )
+        return found
+    return dataclasses.replace(found, version=made.version, rows=made.rows, committed=True)
 
 
 class Unkept(Dataset):
@@ -170,13 +172,15 @@ def _is_right(
     return all(any(digest in file for file in fragment.files_of([name])) for name in names)
 
 
-def _computed(steps: Sequence[Prepared], work: _Work) -> dict[str, int]:
+def _computed(steps: Sequence[Prepared], work: _Work, fragments: Collection[int]) -> dict[str, int]:
+    """Rows of some of the fragments that are in need of scores, by scorer."""
     return {
         step.scorer.name: sum(
-            partition.rows
+            fragment.rows
             for lacking, partitions in work.items()
             for partition in partitions
-            if number in lacking
+            for fragment in partition.fragments
+            if number in lacking and fragment.id in fragments
         )
         for number, step in enumerate(steps)
     }
@@ -218,15 +222,9 @@ class _WriteScores:
                 step.apply(batch)
 
 
-def _commit(
-    base: Dataset,
-    steps: Sequence[Prepared],
-    work: _Work,
-    change: Change,
-    engine: Engine,
-    mark: Mark,
-) -> Dataset | None:
-    """The version with the new columns; None when there is nothing to write."""
+def _written(
+    base: Dataset, steps: Sequence[Prepared], work: _Work, engine: Engine
+) -> list[ColumnFile]:
     files: list[ColumnFile] = []
     for lacking, partitions in work.items():
         worker = _WriteScores(
@@ -234,13 +232,26 @@ def _commit(
         )
         found = engine.map_partitions(worker, partitions, label="Scoring")
         files += [file for group in found for file in group]
-    if not files:
-        return None
+    return files
+
+
+def _commit(
+    base: Dataset,
+    steps: Sequence[Prepared],
+    work: _Work,
+    files: Sequence[ColumnFile],
+    change: Change,
+    mark: Mark,
+) -> Dataset | None:
+    """The version with the new columns; None when nothing was written, and nothing has to go."""
     columns = _new_columns(base, steps, work, files)
+    if not files and not columns.cleared:
+        return None
     added = set(columns.added.names) - set(columns.removed)
+    computed = _computed(steps, work, {file.fragment for file in files})
     change = dataclasses.replace(
         change,
-        changed={"columns_added": len(added), "scored": max(_computed(steps, work).values())},
+        changed={"columns_added": len(added), "scored": max(computed.values())},
         io=mark.io,
         objects=tuple(file.record for file in files),
         skipped=mark.skipped,
@@ -256,14 +267,18 @@ def _new_columns(
     new = [f for f in fields if had.get(f.name) != spelled(f.type)]
     touched = {number for lacking in work for number in lacking}
     written = {file.fragment for file in files}
-    left = {
-        fragment.id: lacking
+    wrong = {
+        fragment.id: tuple(
+            name
+            for number in lacking
+            for name in steps[number].schema.names
+            if name in fragment.held
+        )
         for lacking, partitions in work.items()
         for partition in partitions
         for fragment in partition.fragments
-        if fragment.id not in written
+        if fragment.id not in written  # left out: what it has is of other values
     }
-    names = [[n for n in step.schema.names if n in had] for step in steps]
     return NewColumns(
         files,
         added=pa.schema([field.with_nullable(True) for field in new]),
@@ -273,8 +288,5 @@ def _new_columns(
             for number in sorted(touched)
             for name in steps[number].schema.names
         },
-        cleared={
-            fragment: tuple(name for number in lacking for name in names[number])
-            for fragment, lacking in left.items()
-        },
+        cleared={fragment: names for fragment, names in wrong.items() if names},
     )

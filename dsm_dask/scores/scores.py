@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from dsm_dask.dataset.refs import Ref
-from dsm_dask.dataset.version import Dataset, open_dataset, open_for_writing
-from dsm_dask.duplicates.places import places
+from dsm_dask import arrays
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError, nearest
+from dsm_dask.scores.class_values import is_list
 from dsm_dask.scores.labels import Class, LearnClasses
 from dsm_dask.scores.probabilities import (
     TOLERANCE,
@@ -19,8 +18,6 @@ from dsm_dask.scores.probabilities import (
     Probabilities,
     default_classes,
 )
-from dsm_dask.scores.score import Unkept, score
-from dsm_dask.scores.scored import Scored
 from dsm_dask.scores.scorer import Scorer
 from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table, check_columns
@@ -49,7 +46,8 @@ class ScoreOptions:
     aggregate: str = "mean"
     """How the scores of tokens become one."""
     spread: str = ""
-    """Of ``regression``: variance, interval or members; by the number of columns when not given."""
+    """Of ``regression``: variance, interval or members; when not given by the number of columns,
+    and members of lists."""
     model: str = ""
     """A skops or ONNX file that makes the probabilities, from the columns ``features``."""
     features: tuple[str, ...] = ()
@@ -115,6 +113,11 @@ class ScoreOptions:
             raise UsageError(
                 "Probabilities are in columns, made by a model or out of fold: one of these."
             )
+        if self.label and self.label in self.out_of_fold:
+            raise UsageError(
+                f"{self.label!r} is what is to be learned, so nothing is learned from it.",
+                valid="--out-of-fold takes columns of features or texts.",
+            )
         default = ScoreOptions()
         for name, needed in _NEEDS.items():
             if getattr(self, name) != getattr(default, name) and not any(
@@ -131,6 +134,7 @@ class ScoreOptions:
             )
 
 
+_WHOLE = re.compile("-?[0-9]+")
 _PROBABILITIES = ("probs", "model", "out_of_fold")
 _NEEDS = {
     "kind": _PROBABILITIES, "logits": _PROBABILITIES, "temperature": _PROBABILITIES,
@@ -142,76 +146,6 @@ _NEEDS = {
 }  # fmt: skip
 
 
-def score_by(
-    data: str | Dataset,
-    options: ScoreOptions,
-    *,
-    engine: Engine,
-    replace: bool = False,
-    message: str = "",
-    dry_run: bool = False,
-    prefix: str = "",
-) -> Scored:
-    """:func:`dsm_dask.scores.score.score` by what some options ask for; with ``annotators`` it also
-    tells how far these agree and how good each is (``summaries["annotators"]``).
-
-    With ``out_of_fold`` the probabilities become a column of a version of their own, and the scores
-    are of that; a dry run ends before it."""
-    options.check()
-    base = open_for_writing(data)
-    if dry_run:
-        base = Unkept.of(base)
-    ends: Any = {"replace": replace, "message": message, "dry_run": dry_run, "prefix": prefix}
-    made = None
-    if options.out_of_fold:
-        made = score(base, [_out_of_fold(base, options, engine)], engine=engine, **ends)
-        if dry_run:
-            return made
-        base = open_dataset(Ref(base.uri, _name_of(base, made.version)))
-        name = made.columns[0].name
-        options = dataclasses.replace(options, out_of_fold=(), group="", probs=(name,))
-    scorers = scorers_for(base, options, engine=engine)
-    found = score(base, scorers, engine=engine, **ends)
-    if made is not None:
-        found = _joined(made, found)
-    if not options.annotators or not found.quantities:
-        return found
-    from dsm_dask.scores.annotators import describe
-    from dsm_dask.scores.consensus import Consensus
-
-    consensus = next(one for one in scorers if isinstance(one, Consensus))
-    with places(base, None, None, engine, uuid.uuid4().hex, dry_run) as place:
-        quantities = found.quantities[consensus.name]
-        told = describe(base, consensus, quantities, engine=engine, work=place.work).to_dict()
-    return dataclasses.replace(found, summaries={**found.summaries, "annotators": told})
-
-
-def _name_of(base: Dataset, version: int) -> str:
-    return f"{base.branch}:{version}" if base.branch else str(version)
-
-
-def _joined(first: Scored, second: Scored) -> Scored:
-    """Two runs as one: the second is of what the first has made."""
-    return dataclasses.replace(
-        second,
-        columns=(*first.columns, *second.columns),
-        computed={**first.computed, **second.computed},
-        stale=(*first.stale, *second.stale),
-        committed=first.committed or second.committed,
-    )
-
-
-def _out_of_fold(base: Dataset, options: ScoreOptions, engine: Engine) -> Scorer:
-    from dsm_dask.scores.out_of_fold import OutOfFold
-
-    check_columns(base, [options.label, *options.out_of_fold])
-    classes = _as_labels(base, options)
-    if not classes:
-        learned = engine.fold(base, LearnClasses(options.label), label="Reading labels").result
-        classes = tuple(learned.classes)
-    return OutOfFold(options.label, options.out_of_fold, classes, options.group or None)
-
-
 def scorers_for(table: Table, options: ScoreOptions, *, engine: Engine) -> list[Scorer]:
     """The scorers that some options ask for, in the order of their columns.
 
@@ -221,11 +155,11 @@ def scorers_for(table: Table, options: ScoreOptions, *, engine: Engine) -> list[
     options.check()
     named = [*options.probs, *options.features, *options.annotators, options.label]
     check_columns(table, [name for name in [*named, options.embedding] if name])
-    options = dataclasses.replace(options, classes=_as_labels(table, options))
+    options = dataclasses.replace(options, classes=as_labels(table, options))
     found: list[Scorer] = []
     probabilities: ClassProbabilities | None = None
     if options.tells == "regression":
-        found.append(_regression(options))
+        found.append(_regression(table, options))
     elif options.probs or options.model:
         probabilities = _probabilities(table, options, engine)
         found.append(_uncertainty(options, probabilities))
@@ -238,12 +172,11 @@ def scorers_for(table: Table, options: ScoreOptions, *, engine: Engine) -> list[
     return found
 
 
-def _as_labels(table: Table, options: ScoreOptions) -> tuple[Class, ...]:
+def as_labels(table: Table, options: ScoreOptions) -> tuple[Class, ...]:
     """Classes that were given, as numbers where the labels are no texts."""
     columns = [options.label] if options.label else list(options.annotators)
     texts = any(kind_of(table.schema.field(name).type) == "string" for name in columns)
-    whole = all(isinstance(one, int) or one.lstrip("-").isdigit() for one in options.classes)
-    if texts or not whole:
+    if texts or not all(_WHOLE.fullmatch(str(one)) for one in options.classes):
         return options.classes
     return tuple(int(one) for one in options.classes)
 
@@ -269,10 +202,10 @@ def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class
     """Names of the classes of probabilities that come without; those of several columns are in
     the columns' names, others are the labels, where these are as many."""
     unnamed = default_classes(table, options.probs, options.members or 1)
-    if len(options.probs) > 1 or not options.label:
+    weighed = options.annotators and options.consensus in ("", "crowdlab")
+    if len(options.probs) > 1 or not (options.label or weighed):
         return unnamed
-    learned = engine.fold(table, LearnClasses(options.label), label="Reading labels").result
-    known = tuple(learned.classes)
+    known = _known_labels(table, options, engine)
     if set(known) <= set(unnamed):
         return unnamed  # labels that are numbers of classes, perhaps not all of them
     if len(known) == len(unnamed):
@@ -284,6 +217,15 @@ def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class
         where=table.uri,
         valid="--classes names the classes in the order of the probabilities.",
     )
+
+
+def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class, ...]:
+    if not options.label:
+        from dsm_dask.scores.answers import classes_of
+
+        return classes_of(table, options.annotators, engine)
+    learned = engine.fold(table, LearnClasses(options.label), label="Reading labels").result
+    return tuple(learned.classes)
 
 
 def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
@@ -306,10 +248,11 @@ def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Sc
     return EnsembleUncertainty(probabilities, options.members)
 
 
-def _regression(options: ScoreOptions) -> Scorer:
+def _regression(table: Table, options: ScoreOptions) -> Scorer:
     from dsm_dask.scores.regression import RegressionUncertainty
 
-    by_number = {1: "variance", 2: "interval"}
+    lists = is_list(arrays.plain_type(table.schema.field(options.probs[0]).type))
+    by_number = {1: "members" if lists else "variance", 2: "interval"}
     method = options.spread or by_number.get(len(options.probs), "members")
     return RegressionUncertainty(options.probs, _any(method))
 

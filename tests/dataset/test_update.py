@@ -244,6 +244,22 @@ def test_values_of_every_type(tmp_path, engine, copy):
     assert (again.updated, again.committed) == (0, False)
 
 
+def test_nothing_inside_a_cell_gets_lost(tmp_path, engine):
+    kind = pa.struct({"x": pa.int16(), "y": pa.list_(pa.int8())})
+    box = pa.array([{"x": 1, "y": [1]}], kind)
+    parquet(tmp_path / "1.parquet", {"id": [1], "box": box, "tags": [["a"]]})
+    ds = str(tmp_path / "ds")
+    create(ds, str(tmp_path / "1.parquet"), engine=engine)
+    for cell in ({"box": {"x": 2}}, {"box": {"x": 2, "y": [], "z": 3}}, {"tags": [1]}):
+        text = json.dumps({"id": 1, **cell}) + "\n"
+        with pytest.raises(SchemaError, match="cannot be"):
+            update(ds, fixes(tmp_path, text, "f.jsonl"), "id", engine=engine)
+    assert open_dataset(ds).version == 1
+    line = {"id": 1, "box": {"y": [None, 7], "x": None}, "tags": []}
+    update(ds, fixes(tmp_path, json.dumps(line) + "\n", "f.jsonl"), "id", engine=engine)
+    assert open_dataset(ds).to_table().to_pylist() == [line]
+
+
 CELLS = st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1))
 
 

@@ -13,6 +13,7 @@ from dsm_trials import flip, objects, parquet, sql
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from dsm_dask import storage
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import diff
 from dsm_dask.dataset.version import open_dataset
@@ -186,14 +187,16 @@ def test_ones_of_different_types_differ(tmp_path, engine):
 
 
 @pytest.mark.cluster
-def test_however_cut_and_whoever_works(tmp_path, engine, cluster):
+def test_however_cut_and_whoever_works(tmp_path, engine, cluster, monkeypatch):
+    monkeypatch.setattr("dsm_dask.sources.parquet.PARTITION_BYTES", (1, 1))  # a row group each
     table = sample(4000, seed=7)
     want = by_duckdb(table, ["key", "b"])
     for files in (1, 2, 7, 64):
-        raw = cut(tmp_path / f"raw{files}", table, files, group=max(1, 4000 // files // 3))
+        raw = cut(tmp_path / f"raw{files}", table, files, group=4000)
         for name, used in (("0", engine), ("2", cluster)):
             ds = str(tmp_path / f"ds{files}-{name}")
             create(ds, raw, engine=used, copy=files == 7)
+            assert len(open_dataset(ds).partitions()) == (1 if files == 7 else files)
             found = dedup_exact(open_dataset(ds), ["key", "b"], engine=used, drop=True)
             assert survivors(open_dataset(ds)) == want
             assert found.kept == len(want)
@@ -513,6 +516,29 @@ def test_a_damaged_key_file_is_written_again(tmp_path, engine):
             for damage in (b"", b"x" * 10, content[:-5], b"z" + content[1:]):
                 Path(uri).write_bytes(damage)
                 assert dedup_exact(open_dataset(ds), "key", engine=engine) == want
+
+
+def test_a_column_named_twice(tmp_path, engine):
+    raw = cut(tmp_path / "raw", sample(200), 2)
+    found = dedup_exact(open_parquet(raw), ["n", "s", "n"], engine=engine)
+    assert found == dedup_exact(open_parquet(raw), ["n", "s"], engine=engine)
+
+
+def test_what_a_commit_refers_to_outlasts_a_power_failure(tmp_path, engine, monkeypatch):
+    durable = {}
+    write = storage.write
+
+    def spy(uri, data, **how):
+        durable[uri] = how.get("durable", True)
+        write(uri, data, **how)
+
+    monkeypatch.setattr(storage, "write", spy)
+    ds = str(tmp_path / "ds")
+    create(ds, cut(tmp_path / "raw", sample(200), 2), engine=engine)
+    dedup_exact(open_dataset(ds), "key", engine=engine, drop=True)
+    decided = [durable[uri] for uri in durable if "/decisions/" in uri]
+    assert decided
+    assert all(decided)
 
 
 def test_what_cannot_be(tmp_path, engine):

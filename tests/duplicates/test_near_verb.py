@@ -82,6 +82,12 @@ def test_drop_and_columns_commit(ds):
     assert open_dataset(ds).to_table(["stars"])["stars"].to_pylist() == [1, 2, 4]
 
 
+def test_what_was_committed_in_words(ds):
+    near = ["--on", "text", "--method", "minhash"]
+    assert f"{ds}@2: columns written" in told("dedup", ds, *near, "--columns")
+    assert f"{ds}@3: duplicates dropped" in told("dedup", ds, *near, "--drop")
+
+
 @pytest.mark.parametrize("method", ["minhash", "semantic"])
 def test_when_nothing_is_found(tmp_path, engine, method):
     """A table of decisions without rows, columns of null, no commit of a drop."""

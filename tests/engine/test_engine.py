@@ -207,7 +207,15 @@ def test_the_environment_names_the_scheduler(monkeypatch):
     with dask.config.set({"scheduler-address": "tcp://127.0.0.1:9"}):
         assert not Engine().is_local
         assert Engine(workers=0).is_local
-    assert Engine().is_local
+    assert Engine(workers=1).is_local
+
+
+@pytest.mark.cluster
+def test_a_client_in_use_may_lead_elsewhere(cluster):
+    """Also before it was used: what is put on this machine only would not be found there."""
+    with cluster._runner._client.as_current():
+        assert not Engine().is_local
+        assert Engine(workers=1).is_local
 
 
 @pytest.mark.cluster

@@ -9,7 +9,9 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.engine import Engine
 from dsm_dask.sources.parquet import open_parquet
+from dsm_dask.stats.count import Count
 from dsm_dask.stats.profile import profile
+from dsm_dask.stats.quantiles import Quantiles
 
 ROWS = 60_000
 
@@ -142,3 +144,18 @@ def test_states_written_by_workers_serve_this_process_and_back(tmp_path):
         here, cost = scan(ds, ["a"])
         assert here == there == fresh(ds, ["a"])
         assert cost < sizes(tmp_path)["a"] / 2
+
+
+def test_states_of_other_scans_are_not_read(tmp_path):
+    source(tmp_path, "1", 1)
+    ds = str(tmp_path / "ds")
+    with Engine(workers=0) as engine:
+        create(ds, str(tmp_path / "raw"), engine=engine)
+        table = open_dataset(ds)
+        for column in "abc":
+            engine.states(table, [Quantiles(column)])
+        kept = sum(size for uri, (size, _) in objects(ds).items() if "/_dsm/states/" in uri)
+        before = engine.io.bytes_read
+        engine.states(table, [Count("a")])
+        read = engine.io.bytes_read - before
+    assert read - sizes(tmp_path)["a"] < kept / 10

@@ -1,8 +1,50 @@
 """Makes ``dsm_trials`` importable, here and in the processes that tests start."""
 
+import json
+import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 _HELPERS = str(Path(__file__).parents[1] / "faults")
 if _HELPERS not in sys.path:
     sys.path.append(_HELPERS)
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """A folder in memory, where there is one: for tests that write and remove thousands of files,
+    which a disk takes its time for."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="dsm-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Callable[..., list[int]]]:
+    """Runs some ``dsm`` at once, each in a process of its own: see ``forking_driver.py``."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(Path(_HELPERS, "forking_driver.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def runs(words: list[list[str]], **how: Any) -> list[int]:
+        told = {"runs": words, "seconds": 0, "signal": 0, **how}
+        process.stdin.write(json.dumps(told) + "\n")
+        process.stdin.flush()
+        found: list[int] = json.loads(process.stdout.readline())
+        return found
+
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield runs
+    finally:
+        process.kill()
+        process.communicate()

@@ -200,6 +200,10 @@ def trouble(kind: str, marker: str = "") -> None:
         raise CorruptFile("memory/file cannot be decoded.")
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "hoard":
+        hoard = [b"x" * (64 << 20) for _ in range(32)]
+        time.sleep(60)
+        del hoard
     if kind == "sleep":
         time.sleep(60)
 
@@ -254,6 +258,30 @@ class Deadly:
 
     def finish(self, state: int) -> int:
         return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Heap:
+    """Its state grows by so many bytes with every batch, and is no use to anybody."""
+
+    column: str = "x"
+    size: int = 10_000_000
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def init(self) -> bytes:
+        return b""
+
+    def update(self, state: bytes, batch: pa.RecordBatch) -> bytes:
+        return state + os.urandom(self.size)
+
+    def merge(self, left: bytes, right: bytes) -> bytes:
+        return left + right
+
+    def finish(self, state: bytes) -> int:
+        return len(state)
 
 
 @dataclasses.dataclass(frozen=True)

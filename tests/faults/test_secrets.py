@@ -58,6 +58,9 @@ steps:
     stored |= {str(path): path.read_bytes() for path in tmp_path.iterdir()}
     assert any(uri.endswith("report.html") for uri in stored)
     assert any("/_transactions/" in uri for uri in stored)
+    for kind in ("record.json", "result.json", "job.yaml", "profile.html"):
+        assert any(uri.endswith(kind) for uri in stored), kind
+    assert any("/_dsm/jobs/" in uri and "/log-" in uri for uri in stored)
     for uri, content in stored.items():
         for secret in secrets:
             assert secret.encode() not in content, uri

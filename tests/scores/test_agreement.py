@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from dsm_dask import codec
 from dsm_dask.fold import merge_all, run, update_all
+from dsm_dask.scores import krippendorff
 from dsm_dask.scores.agreement import Agreement
 from dsm_dask.scores.answer_files import Listed, as_batch
 from dsm_dask.scores.answers import Wide
@@ -195,6 +196,22 @@ def test_alpha_is_its_definition(rows):
     for level in ("nominal", "ordinal", "interval"):
         told, expected = getattr(found, f"alpha_{level}").value, alpha_of_pairs(rows, level)
         assert told is None if expected is None else math.isclose(told, expected, abs_tol=1e-9)
+
+
+def test_texts_of_numbers_are_in_the_order_of_the_numbers():
+    random = np.random.default_rng(5)
+    ann = random.integers(1, 13, 60)
+    bob = np.clip(ann + random.integers(-1, 2, 60), 1, 12)
+    told = []
+    for kind in (pa.int64(), pa.string()):
+        columns = {name: pa.array(own).cast(kind) for name, own in (("a", ann), ("b", bob))}
+        classes = tuple(sorted({one for c in columns.values() for one in c.to_pylist()}))
+        source = Wide(("a", "b"), classes)  # texts by code point: "10" stands before "2"
+        values = krippendorff.numbers_of(classes)
+        told.append(run(Agreement(source, values), [pa.record_batch(columns)]))
+    for level in ("nominal", "ordinal", "interval"):
+        one, other = (getattr(found, f"alpha_{level}").value for found in told)
+        assert math.isclose(one, other)
 
 
 def test_texts_have_no_order_unless_it_is_given():

@@ -1,24 +1,30 @@
 """Scores and corrections from the command line, Python and jobs."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 _HELPERS = str(Path(__file__).parents[1] / "faults")
 if _HELPERS not in sys.path:
     sys.path.append(_HELPERS)
 
-from dsm_trials import dsm, inline, objects, parquet, put
+from dsm_trials import dsm, inline, objects, parquet, put, rows
 
 import dsm_dask
+from dsm_dask import codec
 from dsm_dask.dataset.version import open_dataset
-from dsm_dask.errors import JobSpecError, UnknownColumn, UsageError
+from dsm_dask.errors import BadRows, JobSpecError, SchemaError, UnknownColumn, UsageError
 from dsm_dask.jobs.run import run_job
 from dsm_dask.jobs.spec import parse_job
+from dsm_dask.scores.crowdlab import Crowdlab, Weights
+from dsm_dask.scores.dawid_skene import Confusions
+from dsm_dask.scores.mace import Competences
 from dsm_dask.scores.scores import ScoreOptions, scorers_for
 from dsm_dask.table import check_columns
 
@@ -123,6 +129,7 @@ COMBINATIONS = [
         {"annotators": ["ann", "bob"], "probs": "p", "classes": list(NAMES)},
         ["uncertainty", "consensus", "disagreement"],
     ),
+    ({"annotators": ["ann", "bob"], "probs": "p"}, ["uncertainty", "consensus", "disagreement"]),
     ({"embedding": "vector"}, ["neighbours"]),
     ({"label": "label"}, ["class_share"]),
 ]
@@ -165,6 +172,102 @@ def test_probabilities_out_of_fold_are_scored(ds):
         assert (again.version, again.committed) == (3, False)
 
 
+def test_what_cannot_be_scored_is_known_before_anything_is_learned(ds):
+    with inline() as engine:
+        dsm_dask.score(ds, engine=engine, probs="p", label="label")
+        with pytest.raises(UsageError, match="was made with"):
+            dsm_dask.score(ds, engine=engine, **OUT_OF_FOLD)
+        assert open_dataset(ds).version == 2
+        made = dsm_dask.score(ds, engine=engine, prefix="oof_", **OUT_OF_FOLD)
+        assert (made.version, made.columns[0].name) == (4, "oof_probabilities")
+
+
+@pytest.mark.parametrize("label", [{}, {"label": "label"}], ids=["alone", "with labels"])
+def test_bad_rows_are_named_by_id(ds, tmp_path, label):
+    table = pq.read_table(tmp_path / "raw/1.parquet")
+    numbers = [row if i % 50 else [0.5, 0.6, 0.7] for i, row in enumerate(table["p"].to_pylist())]
+    column = pa.array(numbers, pa.list_(pa.float32(), 3))
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("p"), "p", column), tmp_path / "bad.parquet"
+    )
+    assert dsm("append", ds, tmp_path / "bad.parquet").code == 0
+    bad = [row for row, told in rows(open_dataset(ds)).items() if sum(told["p"]) > 1.5]
+    named = f"rows with the ids {', '.join(map(str, bad))};"
+    with inline() as engine, pytest.raises(BadRows, match=named):
+        dsm_dask.score(ds, engine=engine, probs="p", **label)
+
+
+def test_what_was_left_out_is_not_counted(ds, tmp_path):
+    bad = {"id": [9], "p": pa.array([[1, 1, 1]], pa.list_(pa.float32(), 3)), "label": ["cat"]}
+    table = pq.read_table(tmp_path / "raw/1.parquet")
+    more = {n: pa.nulls(1, table.schema.field(n).type) for n in table.schema.names if n not in bad}
+    pq.write_table(pa.table({**bad, **more}).select(table.schema.names), tmp_path / "bad.parquet")
+    assert dsm("append", ds, tmp_path / "bad.parquet").code == 0
+    asked = ("score", ds, "--probs", "p", "--label", "label", "--on-error", "skip", "--json")
+    said = dsm(*asked).json
+    assert set(said["computed"].values()) == {120}
+    assert [one["partition"] for one in said["skipped"]] == [
+        f"{tmp_path}/bad.parquet (row groups 0 to 0)"
+    ]
+    again = dsm(*asked).json
+    assert (set(again["computed"].values()), again["committed"]) == ({0}, False)
+
+
+def test_scores_of_values_that_were_corrected_to_bad_ones_go(ds, tmp_path):
+    asked = ("score", ds, "--probs", "p", "--json")
+    dsm(*asked)
+    told = rows(open_dataset(ds))
+    first = next(iter(told.values()))["id"]
+    line = {"id": int(first), "p": [0.5, 0.6, 0.7]}
+    fixes = put(tmp_path / "f.jsonl", json.dumps(line).encode())
+    assert dsm("update", ds, fixes, "--on", "id").code == 0
+    assert dsm(*asked, "--on-error", "skip").json["committed"]
+    found = open_dataset(ds).to_table(["id", "p", "uncertainty_margin"]).to_pylist()
+    spoilt = {row["id"] for row in found if row["uncertainty_margin"] is None}
+    assert len(spoilt) == 60  # a file
+    assert first in spoilt
+    assert not dsm(*asked, "--on-error", "skip").json["committed"]
+
+
+def test_lists_of_numbers_are_members(tmp_path):
+    columns = {"m": [[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]], "n": [[1.0, 1.0, 1.0]] * 2}
+    parquet(tmp_path / "1.parquet", columns)
+    ds = str(tmp_path / "ds")
+    assert dsm("create", ds, tmp_path / "1.parquet").code == 0
+    with inline() as engine:
+        dsm_dask.score(ds, engine=engine, probs="m", kind="regression")
+        found = open_dataset(ds).to_table()
+        assert found["uncertainty_variance"].to_pylist() == pytest.approx([14 / 3, 0])
+        assert found["uncertainty_interval"].to_pylist() == [5, 0]
+        for other in ({"spread": "variance"}, {"probs": ["m", "n"]}, {"probs": ["n", "m", "m"]}):
+            asked = {"probs": "m", "kind": "regression", "prefix": "x_", **other}
+            with pytest.raises(SchemaError, match="holds lists"):
+                dsm_dask.score(ds, engine=engine, **asked)
+
+
+@pytest.mark.parametrize("prefix", ["v1.", "a`"])
+def test_names_that_could_not_be_read_again(ds, prefix):
+    with inline() as engine, pytest.raises(UsageError, match="no dots or backticks"):
+        dsm_dask.score(ds, engine=engine, probs="p", prefix=prefix)
+    assert open_dataset(ds).version == 1
+
+
+def test_a_worker_knows_every_model_of_annotators():
+    """One that has fitted none is asked for the consensus by one that was stored."""
+    models = [
+        Confusions(np.ones(2) / 2, np.ones((1, 2, 2)) / 2),
+        Competences(np.ones(1), np.ones((1, 2))),
+        Crowdlab(*[Weights(np.ones(1), 1.0, 0.5)] * 2),
+    ]
+    encoded = [codec.encode(one).hex() for one in models]
+    code = (
+        "import dsm_dask.scores.consensus_counts\nfrom dsm_dask import codec\n"
+        f"for one in {encoded}: print(type(codec.decode(bytes.fromhex(one))).__name__)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["Confusions", "Competences", "Crowdlab"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -179,6 +282,8 @@ def test_probabilities_out_of_fold_are_scored(ds):
         ({"probs": "p", "kind": "regression", "label": "label"}, "no classes"),
         ({"probs": "p", "label": "id"}, "3 probabilities a row, and 120 labels"),
         ({"probs": "p", "label": "label", "filter": "mine"}, "no filter"),
+        ({"probs": "p", "label": "place", "classes": ["--1", "²", "3"]}, "are numbers, and the"),
+        ({"out_of_fold": ["vector", "label"], "label": "label"}, "what is to be learned"),
         ({"annotators": ["ann", "ann"]}, "twice"),
         ({"probs": "p", "kind": "tokens", "label": "label"}, "not held against tokens"),
     ],

@@ -1,0 +1,123 @@
+"""Real schedulers and workers, started as a person starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def until(true: Callable[[], T], seconds: float = 60) -> T:
+    """Wait for something to become true; what it is."""
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{true} did not happen in {seconds} s")
+
+
+class DaskProcesses:
+    """A scheduler and workers, each a process of its own; all are killed at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def scheduler(self, env: Mapping[str, str] | None = None) -> str:
+        """Start a scheduler; its address."""
+        self.file.unlink(missing_ok=True)
+        self.scheduler_process = self._start(
+            env, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", str(self.file),
+        )  # fmt: skip
+        until(self.file.exists)
+        return str(json.loads(self.file.read_text())["address"])
+
+    def worker(self, *options: str, preload: str = "") -> subprocess.Popen[bytes]:
+        """Start a worker of one thread for that scheduler, which runs some source first."""
+        words = [*options]
+        if preload:
+            file = self.folder / f"preload_{len(self._started)}.py"
+            file.write_text(preload)
+            words += ["--preload", str(file)]
+        if "--local-directory" not in options:
+            words += ["--local-directory", str(self.folder)]
+        return self._start(
+            None, "worker", "--scheduler-file", str(self.file), "--nthreads", "1",
+            "--no-dashboard", "--death-timeout", "30", *words,
+        )  # fmt: skip
+
+    def _start(self, env: Mapping[str, str] | None, *words: str) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        with (self.folder / f"{words[0]}-{len(self._started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *words],
+                env={**os.environ, "PYTHONPATH": path, **(env or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Nannies and their workers, too."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextlib.contextmanager
+def dask_processes(folder: Path) -> Iterator[DaskProcesses]:
+    folder.mkdir()
+    made = DaskProcesses(folder)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def stopping(where: str, number: Any = signal.SIGSTOP) -> str:
+    """Source for a worker that stops itself, once, when it has written a file of columns, and
+    leaves its process id in a file."""
+    return f"""
+import os
+from dsm_dask.dataset import column_files
+def stopping(*given, **named):
+    record = column_files.checksum_at_once(*given, **named)
+    try:
+        with open({where!r}, "x") as file:
+            file.write(str(os.getpid()))
+    except FileExistsError:
+        return record
+    os.kill(os.getpid(), {int(number)})
+    return record
+if not hasattr(column_files, "checksum_at_once"):  # Dask loads this twice
+    column_files.checksum_at_once, column_files.checksum = column_files.checksum, stopping
+"""
+
+
+def waiting(name: str, while_there: str) -> str:
+    """Source for a worker that cannot read a source file while another file is there."""
+    return f"""
+import os, time
+from dsm_dask.sources.file_part import FilePart
+def waiting(part, *given, **named):
+    while {name!r} in part.uri and os.path.exists({while_there!r}):
+        time.sleep(0.05)
+    return FilePart.read_at_once(part, *given, **named)
+if not hasattr(FilePart, "read_at_once"):  # Dask loads this twice
+    FilePart.read_at_once, FilePart.read = FilePart.read, waiting
+"""
