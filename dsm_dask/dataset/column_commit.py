@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from dsm_dask.dataset.column_files import ColumnFile, attached, struck_out
-from dsm_dask.dataset.commit import Change, commit, find_key, lost_race
+from dsm_dask.dataset.commit import Change, commit, find_key, lost_race, refuse_unknown
 from dsm_dask.dataset.lance_fields import (
     greatest_id,
     leaves,
@@ -111,6 +111,7 @@ def _check_independent(base: Dataset, head: Dataset, columns: NewColumns) -> Non
     """Raise CommitConflict when what was committed since ``base`` bears on what was computed."""
     import lance
 
+    refuse_unknown(base, head)
     kinds = lance.LanceOperation
     for version in range(base.version + 1, head.version + 1):
         made = head.lance.read_transaction(version)

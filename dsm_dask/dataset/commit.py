@@ -73,12 +73,26 @@ def change_key(job: str, spec: dict[str, Any], base: str) -> str:
 def find_key(dataset: Dataset, key: str, *, since: int) -> Dataset | None:
     """The version after ``since`` on this branch that was committed with ``key``, if any."""
     latest = newest(dataset.uri, dataset.branch).lance
-    for version in range(latest.version, since, -1):
+    for version in reversed(versions_since(latest, since)):
         if properties(latest, version).get("dsm.key") == key:
             return Dataset(
                 dataset.uri, dataset.branch, open_lance(dataset.uri, dataset.branch, version)
             )
     return None
+
+
+def versions_since(latest: Any, since: int) -> list[int]:
+    """The versions after one, of those that ``gc`` has left."""
+    if latest.version <= since:
+        return []
+    return sorted(v["version"] for v in latest.versions() if since < v["version"])
+
+
+def refuse_unknown(base: Dataset, head: Dataset) -> None:
+    """Raise CommitConflict when ``gc`` has taken a version since ``base``: nobody can tell whether
+    what it changed bears on a commit to ``base``."""
+    if len(versions_since(head.lance, base.version)) < head.version - base.version:
+        raise lost_race(base)
 
 
 def found_before(base: Dataset, key: str, engine: Engine) -> Dataset | None:
@@ -104,6 +118,7 @@ def commit(base: Dataset, operation: Any, change: Change) -> Dataset:
         return done
     run = uuid.uuid4().hex
     head = newest(base.uri, base.branch)
+    refuse_unknown(base, head)
     lists = change.restored
     if lists is None:
         lists = tuple(dict.fromkeys([*base.source_lists, *head.source_lists, *change.sources]))
@@ -182,7 +197,7 @@ def _properties(
 def lost_race(base: Dataset, error: Exception | None = None) -> CommitConflict:
     """Another writer was first: names the version that came after ``base``."""
     latest = newest(base.uri, base.branch).lance
-    for version in range(base.version + 1, latest.version + 1):
+    for version in versions_since(latest, base.version):
         props = properties(latest, version)
         winner = f"version {version}, by `{props.get('dsm.job', 'another tool')}`"
         told = props.get("lance.commit.message") or props.get("dsm.spec")

@@ -8,9 +8,7 @@ shingles of each in turn (u64, ascending).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ from dsm_dask import storage
 from dsm_dask.arrays import plain
 from dsm_dask.duplicates.directory import Directory
 from dsm_dask.duplicates.edges import nodes_of
+from dsm_dask.duplicates.mapped import mapped
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.shares import side_by_side
 from dsm_dask.duplicates.shingles import Shingles
@@ -114,32 +113,25 @@ def _laid_out(ids: U64, counts: Int64, home: Int64, homes: int) -> tuple[U64, In
     return found, targets
 
 
-@contextlib.contextmanager
-def open_sets(uris: Sequence[str], home: int, homes: int) -> Iterator[tuple[U64, Int64, U64]]:
+def read_sets(uris: Sequence[str], home: int) -> tuple[U64, Int64, U64]:
     """Nodes of a home, the size of each one's set, and the sets one after the other: in memory, or
     in a temporary file when there are many."""
     spans = side_by_side(lambda uri: _span(uri, home), uris)
     sizes = [(end - begin - rows * _ROW) // 8 for begin, end, rows in spans]
     starts = np.cumsum([0, *sizes])
-    with contextlib.ExitStack() as stack:
-        if starts[-1] > IN_MEMORY:
-            file = stack.enter_context(tempfile.TemporaryFile(prefix="dsm-"))
-            hashes: U64 = np.memmap(file, np.uint64, "w+", shape=(int(starts[-1]),))
-        else:
-            hashes = np.empty(int(starts[-1]), np.uint64)
+    make = mapped if starts[-1] > IN_MEMORY else np.empty
+    hashes: U64 = make((int(starts[-1]),), np.uint64)
 
-        def read(index: int) -> U64:
-            begin, end, rows = spans[index]
-            if begin == end:
-                return np.empty((0, 2), np.uint64)
-            (data,) = storage.read_ranges(uris[index], [(begin, end)])
-            hashes[starts[index] : starts[index + 1]] = np.frombuffer(
-                data, "<u8", offset=rows * _ROW
-            )
-            return np.frombuffer(data, "<u8", 2 * rows).reshape(-1, 2).copy()
+    def read(index: int) -> U64:
+        begin, end, rows = spans[index]
+        if begin == end:
+            return np.empty((0, 2), np.uint64)
+        (data,) = storage.read_ranges(uris[index], [(begin, end)])
+        hashes[starts[index] : starts[index + 1]] = np.frombuffer(data, "<u8", offset=rows * _ROW)
+        return np.frombuffer(data, "<u8", 2 * rows).reshape(-1, 2).copy()
 
-        rows = np.concatenate([np.empty((0, 2), np.uint64), *side_by_side(read, range(len(uris)))])
-        yield rows[:, 0].copy(), rows[:, 1].astype(np.int64), np.asarray(hashes)
+    rows = np.concatenate([np.empty((0, 2), np.uint64), *side_by_side(read, range(len(uris)))])
+    return rows[:, 0].copy(), rows[:, 1].astype(np.int64), np.asarray(hashes)
 
 
 def _span(uri: str, home: int) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ from dsm_dask.duplicates.directory import directory
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.normalise import Normalise
-from dsm_dask.duplicates.set_files import WriteSets, open_sets
+from dsm_dask.duplicates.set_files import WriteSets, read_sets
 from dsm_dask.duplicates.settled import Recall, Recalled, Settled, SettledFile, groups_of
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.engine import Engine
@@ -137,7 +137,7 @@ def _verified(
     listed = storage.join(folder, "sets.dsm")
     storage.write(listed, codec.encode(tuple(stored)), durable=False)
     work = [
-        _Home(piece, number, len(pieces), listed, threshold, folder, settled)
+        _Home(piece, number, listed, threshold, folder, settled)
         for number, piece in enumerate(pieces)
     ]
     return engine.map(_Home.run, work, label="Verifying")
@@ -166,7 +166,6 @@ class _Home:
 
     piece: Piece
     number: int
-    homes: int
     listed: str
     threshold: float
     folder: str
@@ -176,9 +175,10 @@ class _Home:
         members, edges = self.piece.read()
         rows = _rows_of(members, edges)
         every = len(rows.nodes)
-        with open_sets(codec.decode(storage.read(self.listed)), self.number, self.homes) as held:
-            rows = rows.only(np.isin(rows.nodes, held[0]))
-            found, group, checked, accepted, refused = self._compare(rows, *held)
+        held = read_sets(codec.decode(storage.read(self.listed)), self.number)
+        rows = rows.only(np.isin(rows.nodes, held[0]))
+        found, group, checked, accepted, refused = self._compare(rows, *held)
+        del held
         uri = storage.join(self.folder, f"verified-{self.number:05d}")
         file, unread = write_edges(uri, found), every - len(rows.nodes)
         kept = SettledFile("", 0, 0, 0, 0)

@@ -38,6 +38,9 @@ from dsm_dask.scores.scorer import Scorer
 from dsm_dask.sources.schema import spelled
 from dsm_dask.table import ROW_ID
 
+_FILE = "score-"
+"""How names of files of scores begin; rows that were appended have nulls in other files."""
+
 
 def score(
     data: str | Dataset,
@@ -196,7 +199,7 @@ class _WriteScores:
 
     def _write(self, partition: DatasetPartition, fragment: Fragment) -> ColumnFile:
         digests = [digest_of(step.fingerprint, step.sources, fragment) for step in self.steps]
-        name = f"score-{'-'.join(digests)}-{uuid.uuid4().hex}.lance"
+        name = f"{_FILE}{'-'.join(digests)}-{uuid.uuid4().hex}.lance"
         schema = pa.schema([field for step in self.steps for field in step.schema])
         try:
             batches = self._batches(partition, fragment, schema)
@@ -272,7 +275,7 @@ def _new_columns(
             name
             for number in lacking
             for name in steps[number].schema.names
-            if name in fragment.held
+            if any(file.startswith(_FILE) for file in fragment.files_of([name]))
         )
         for lacking, partitions in work.items()
         for partition in partitions

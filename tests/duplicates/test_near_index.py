@@ -1,5 +1,8 @@
 """The index of near duplicates: what it saves, and that it never tells other duplicates."""
 
+import errno
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +14,7 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.duplicates import band_index, set_files
 from dsm_dask.duplicates.near import dedup_near
+from dsm_dask.errors import CannotWrite
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import ROW_ID
 
@@ -44,6 +48,19 @@ def test_partitions_of_many_blocks(tmp_path, engine, monkeypatch):
     assert decided(tmp_path / "out2") == {
         left[row]: (left[kept], *rest) for row, (kept, *rest) in want.items()
     }
+
+
+def test_no_room_for_a_temporary_file(tmp_path, engine, monkeypatch):
+    """Is an error: without room, writing to the mapped file kills the process."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    raw = cut(tmp_path / "raw", corpus(60, seed=3), 1)
+    monkeypatch.setattr(set_files, "IN_MEMORY", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(CannotWrite, match="has no room"):
+        dedup_near(open_parquet(raw), "text", engine=engine)
 
 
 def test_an_older_version_does_not_replace_the_index(tmp_path, engine):

@@ -80,10 +80,10 @@ def test_a_nanny_restarts_a_worker_and_the_job_goes_on(small, tmp_path):
 
 @pytest.fixture
 def tiny_disk(tmp_path) -> Iterator[Path]:
-    """A disk of 4 MB."""
+    """A disk of 400 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
+    words = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(place)]
     try:
         subprocess.run(words, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
