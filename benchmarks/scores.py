@@ -35,15 +35,15 @@ from workers import Workers  # noqa: E402
 
 import dsm_dask as dsm  # noqa: E402
 from dsm_dask.engine import Engine  # noqa: E402
-from dsm_dask.scores.consensus import Consensus  # noqa: E402
-from dsm_dask.scores.label_filters import FILTERS, LabelFilter  # noqa: E402
-from dsm_dask.scores.label_issues import LabelIssues  # noqa: E402
-from dsm_dask.scores.label_quality import LabelQuality  # noqa: E402
-from dsm_dask.scores.out_of_fold import OutOfFold  # noqa: E402
-from dsm_dask.scores.probabilities import Probabilities  # noqa: E402
-from dsm_dask.scores.row_quality import METHODS  # noqa: E402
+from dsm_dask.scores.annotators.consensus import Consensus  # noqa: E402
+from dsm_dask.scores.confident_learning.label_filters import FILTERS, LabelFilter  # noqa: E402
+from dsm_dask.scores.confident_learning.label_issues import LabelIssues  # noqa: E402
+from dsm_dask.scores.confident_learning.label_quality import LabelQuality  # noqa: E402
+from dsm_dask.scores.confident_learning.row_quality import METHODS  # noqa: E402
+from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold  # noqa: E402
+from dsm_dask.scores.probabilities.probabilities import Probabilities  # noqa: E402
 from dsm_dask.scores.score import score  # noqa: E402
-from dsm_dask.scores.uncertainty import Uncertainty  # noqa: E402
+from dsm_dask.scores.uncertainty.classes import Uncertainty  # noqa: E402
 from dsm_dask.table import read_all  # noqa: E402
 
 WORKERS, FILES = 2, 16

@@ -34,11 +34,11 @@ from dsm_dask.monitoring import drift as _drift
 from dsm_dask.monitoring import series as _series
 from dsm_dask.monitoring import slices as _slices
 from dsm_dask.report.differences import CHARACTERS
-from dsm_dask.scores import review_queue as _review_queue
 from dsm_dask.scores import score as _score
 from dsm_dask.scores import score_by as _score_by
 from dsm_dask.scores import scores as _scores
-from dsm_dask.scores.queued import Queue
+from dsm_dask.scores.review import review_queue as _review_queue
+from dsm_dask.scores.review.queued import Queue
 from dsm_dask.scores.scored import Scored
 from dsm_dask.scores.scorer import Scorer
 from dsm_dask.stats import group_profiles as _group_profiles
@@ -325,7 +325,7 @@ def drift_by(
 
 
 def issues(data: Any, *, engine: Engine | None = None, **options: Any) -> Queue:
-    """Rows that people should look at first; see :func:`dsm_dask.scores.review_queue.issues`, which
+    """Rows that people should look at first; see ``issues``, which
     tells the ``options``. ``.save("queue.csv")`` writes a form for corrections,
     ``.save_html("queue.html")`` a page."""
     with _engine(engine) as used:

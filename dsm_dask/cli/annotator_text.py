@@ -13,7 +13,7 @@ SHOWN = 10
 
 def annotators(found: dict[str, Any]) -> str:
     """How far annotators agree, who of them stands out, and what they dispute. ``found`` is
-    :meth:`dsm_dask.scores.annotators.Annotators.to_dict`."""
+    :meth:`dsm_dask.scores.annotators.annotators.Annotators.to_dict`."""
     counts = f"{many(found['answers'], 'answer')} to {many(found['items'], 'item')}"
     lines = [f"{counts}, {found['shared']:,} of them answered twice or more"]
     for reason, rows in found["left_out"].items():

@@ -15,7 +15,7 @@ def answer_verb(
 ) -> None:
     """Find the consensus and say what was found. ``given`` are the options of columns of scores,
     of which only ``consensus`` and ``classes`` are for this."""
-    from dsm_dask.scores.score_answers import score_answers
+    from dsm_dask.scores.annotators.score_answers import score_answers
 
     options = {name: value for name, value in own.items() if value is not None}
     method, classes = given.pop("consensus"), given.pop("classes")

@@ -10,11 +10,11 @@ import click
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import ON_ERROR, Outcome, verb
 from dsm_dask.dataset.version import open_data
-from dsm_dask.scores.measures import MEASURES
-from dsm_dask.scores.queue_export import FORMATS
-from dsm_dask.scores.queued import Queue, QueuedRow, plain_value
-from dsm_dask.scores.review_queue import TOP, issues
-from dsm_dask.scores.thumbnails import Image
+from dsm_dask.scores.review.measures import MEASURES
+from dsm_dask.scores.review.queue_export import FORMATS
+from dsm_dask.scores.review.queued import Queue, QueuedRow, plain_value
+from dsm_dask.scores.review.review_queue import TOP, issues
+from dsm_dask.scores.review.thumbnails import Image
 
 PRINTED = 50
 """Rows in the terminal."""

@@ -49,12 +49,13 @@ KINDS = {"empty": 1, "nulls": 2, "short": 4, "unspaced": 8}
 @dataclasses.dataclass(frozen=True)
 class Section:
     """Records of ``width`` u64, ascending by the first number: how many, every ``step``-th first
-    number, and XXH3-64 of the records from each of these to the next."""
+    number, and XXH3-64 of the records from each of these to the next. Both are u64 as bytes, since
+    each task of grouping holds the descriptions of all files."""
 
     width: int
     count: int
     step: int
-    marks: tuple[int, ...]
+    marks: bytes
     sums: bytes
 
     @staticmethod
@@ -62,7 +63,8 @@ class Section:
         """The description of ``records``, of shape (records, width)."""
         count, width = records.shape
         step = max(STEP, -(-count // MARKS[width]))
-        return Section(width, count, step, tuple(records[::step, 0].tolist()), _sums(records, step))
+        marks = records[::step, 0].astype("<u8", copy=False).tobytes()
+        return Section(width, count, step, marks, _sums(records, step))
 
     @property
     def size(self) -> int:
@@ -71,7 +73,7 @@ class Section:
     def between(self, uri: str, start: int, low: int, high: int) -> U64:
         """Records of an object, in which the section begins at byte ``start``, of which the first
         number is from ``low`` to ``high``, both included."""
-        marks = np.array(self.marks, np.uint64)
+        marks = np.frombuffer(self.marks, "<u8")
         first = max(0, int(np.searchsorted(marks, np.uint64(low))) - 1)
         last = int(np.searchsorted(marks, np.uint64(high), "right"))
         if first >= last:
@@ -84,7 +86,7 @@ class Section:
     def check(self, uri: str, start: int) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""
         if self.marks:
-            self._from_mark_to_mark(uri, start, 0, len(self.marks))
+            self._from_mark_to_mark(uri, start, 0, len(self.marks) // 8)
 
     def _from_mark_to_mark(self, uri: str, start: int, first: int, last: int) -> U64:
         begin, end = first * self.step, min(self.count, last * self.step)
@@ -276,8 +278,8 @@ def encode(
     head[2:HEAD] = np.array([*told, *steps, earlier], "<u8")
     at = HEAD
     for section in sections:
-        most, marks = MARKS[section.width], len(section.marks)
-        head[at : at + marks] = np.array(section.marks, "<u8")
+        most, marks = MARKS[section.width], len(section.marks) // 8
+        head[at : at + marks] = np.frombuffer(section.marks, "<u8")
         head[at + most : at + most + marks] = np.frombuffer(section.sums, "<u8")
         at += 2 * most
     head[:2] = np.array([MAGIC, xxhash.xxh3_64_intdigest(head[2:].tobytes())], "<u8")
@@ -330,7 +332,7 @@ def _described(uri: str, raw: memoryview, size: int) -> tuple[BandFile, int, int
     for width, count, step in zip((KEY, DIGEST), (keys, digests), more[6:8], strict=True):
         marks = -(-count // step)
         told = head[at : at + marks], head[at + MARKS[width] : at + MARKS[width] + marks]
-        sections.append(Section(width, count, step, tuple(told[0].tolist()), told[1].tobytes()))
+        sections.append(Section(width, count, step, told[0].tobytes(), told[1].tobytes()))
         at += 2 * MARKS[width]
     sums = np.array(more[4:6], "<u8").tobytes()
     found = BandFile(uri, rows, rows, sections[0], sections[1], copies, Counts(*more[:4]), sums)

@@ -10,8 +10,6 @@ record a row (node, hash, whether this is its home, label: 29 bytes), and its ve
 from __future__ import annotations
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
@@ -20,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import storage
+from dsm_dask.duplicates.mapped import mapped
 from dsm_dask.duplicates.shares import READERS, side_by_side
 from dsm_dask.duplicates.unit_vectors import Vectors
 
@@ -152,11 +151,7 @@ def _read(
 def _room(rows: int, dimension: int) -> Vectors:
     if rows * dimension * 4 <= IN_MEMORY:
         return np.empty((rows, dimension), np.float32)
-    handle, name = tempfile.mkstemp(prefix="dsm-cell-")
-    os.close(handle)
-    made = np.memmap(name, np.float32, "w+", shape=(rows, dimension))
-    os.unlink(name)  # it lives as long as it is mapped
-    return made
+    return mapped((rows, dimension), np.float32)
 
 
 def _ordered(vectors: Vectors, order: npt.NDArray[np.int64]) -> Vectors:

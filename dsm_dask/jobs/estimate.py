@@ -13,7 +13,7 @@ import dataclasses
 from typing import Any
 
 from dsm_dask.jobs.spec import Step
-from dsm_dask.scores.measures import score_columns
+from dsm_dask.scores.review.measures import score_columns
 from dsm_dask.sources.footer import TAIL
 from dsm_dask.storage import PART
 from dsm_dask.table import Table, check_columns

@@ -26,7 +26,7 @@ from dsm_dask.engine import Engine
 from dsm_dask.jobs import score_steps, spec
 from dsm_dask.monitoring.drift import open_side
 from dsm_dask.report import run_page
-from dsm_dask.scores.review_queue import issues
+from dsm_dask.scores.review.review_queue import issues
 from dsm_dask.scores.score_by import score_by
 from dsm_dask.stats.profile import profile
 from dsm_dask.storage import IO

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from dsm_dask.errors import UsageError
 from dsm_dask.jobs.strict import Strict, Strings
-from dsm_dask.scores.review_queue import MOST, TOP
+from dsm_dask.scores.review.review_queue import MOST, TOP
 from dsm_dask.scores.scores import ScoreOptions
 
 

@@ -198,7 +198,7 @@ def dedup_page(found: Mapping[str, Any], *, title: str) -> str:
 
 def issues_page(found: Mapping[str, Any], *, title: str) -> str:
     """The page of a review queue, from ``Queue.to_dict()``, texts and images as
-    :class:`~dsm_dask.scores.row_values.Text` and so on have them.
+    :class:`~dsm_dask.scores.review.row_values.Text` and so on have them.
 
     >>> row = {"row": 7, "label": "cat", "suggested": "<dog>", "reasons": ["model says `<dog>`"]}
     >>> page = issues_page({"rows": 9, "label": "y", "queued": [row]}, title="Pets")

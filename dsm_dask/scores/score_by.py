@@ -60,8 +60,8 @@ def score_by(
         found = _joined(made, found)
     if not options.annotators or not found.quantities:
         return found
-    from dsm_dask.scores.annotators import describe
-    from dsm_dask.scores.consensus import Consensus
+    from dsm_dask.scores.annotators.annotators import describe
+    from dsm_dask.scores.annotators.consensus import Consensus
 
     consensus = next(one for one in scorers if isinstance(one, Consensus))
     with places(base, None, None, engine, uuid.uuid4().hex, dry_run) as place:
@@ -71,7 +71,7 @@ def score_by(
 
 
 def _out_of_fold(base: Dataset, options: ScoreOptions, engine: Engine) -> Scorer:
-    from dsm_dask.scores.out_of_fold import OutOfFold
+    from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold
 
     check_columns(base, [options.label, *options.out_of_fold])
     classes = as_labels(base, options)

@@ -10,9 +10,9 @@ from typing import Any
 from dsm_dask import arrays
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError, nearest
-from dsm_dask.scores.class_values import is_list
 from dsm_dask.scores.labels import Class, LearnClasses
-from dsm_dask.scores.probabilities import (
+from dsm_dask.scores.probabilities.class_values import is_list
+from dsm_dask.scores.probabilities.probabilities import (
     TOLERANCE,
     ClassProbabilities,
     Probabilities,
@@ -185,7 +185,7 @@ def _probabilities(table: Table, options: ScoreOptions, engine: Engine) -> Class
     kind: Any = "logits" if options.logits else "probabilities"
     multilabel = options.tells == "multilabel"
     if options.model:
-        from dsm_dask.scores.model import from_model
+        from dsm_dask.scores.models.model import from_model
 
         return from_model(
             options.model, options.features, options.classes, kind=kind,
@@ -221,7 +221,7 @@ def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class
 
 def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class, ...]:
     if not options.label:
-        from dsm_dask.scores.answers import classes_of
+        from dsm_dask.scores.annotators.answers import classes_of
 
         return classes_of(table, options.annotators, engine)
     learned = engine.fold(table, LearnClasses(options.label), label="Reading labels").result
@@ -230,26 +230,26 @@ def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[
 
 def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
     if options.tells == "multilabel":
-        from dsm_dask.scores.multilabel_uncertainty import MultilabelUncertainty
+        from dsm_dask.scores.uncertainty.multilabel import MultilabelUncertainty
 
         return MultilabelUncertainty(probabilities)
     if options.tells == "multiclass":
-        from dsm_dask.scores.uncertainty import Uncertainty
+        from dsm_dask.scores.uncertainty.classes import Uncertainty
 
         return Uncertainty(probabilities)
     if not isinstance(probabilities, Probabilities):
         raise UsageError(f"A model in a file gives no {options.tells}.", valid="--probs COL.")
     if options.tells == "tokens":
-        from dsm_dask.scores.tokens import TokenUncertainty
+        from dsm_dask.scores.uncertainty.tokens import TokenUncertainty
 
         return TokenUncertainty(probabilities, _any(options.aggregate))
-    from dsm_dask.scores.ensembles import EnsembleUncertainty
+    from dsm_dask.scores.uncertainty.ensembles import EnsembleUncertainty
 
     return EnsembleUncertainty(probabilities, options.members)
 
 
 def _regression(table: Table, options: ScoreOptions) -> Scorer:
-    from dsm_dask.scores.regression import RegressionUncertainty
+    from dsm_dask.scores.uncertainty.regression import RegressionUncertainty
 
     lists = is_list(arrays.plain_type(table.schema.field(options.probs[0]).type))
     by_number = {1: "members" if lists else "variance", 2: "interval"}
@@ -261,16 +261,16 @@ def _label_scorers(
     table: Table, options: ScoreOptions, probabilities: ClassProbabilities | None
 ) -> Sequence[Scorer]:
     if probabilities is None:
-        from dsm_dask.scores.class_share import ClassShare
+        from dsm_dask.scores.neighbours.class_share import ClassShare
 
         return [ClassShare(options.label)]
     if options.tells not in ("multiclass", "multilabel"):
         raise UsageError(
             f"Labels are not held against {options.tells}.", valid="multiclass or multilabel."
         )
-    from dsm_dask.scores.label_filters import LabelFilter
-    from dsm_dask.scores.label_issues import LabelIssues
-    from dsm_dask.scores.label_quality import LabelQuality
+    from dsm_dask.scores.confident_learning.label_filters import LabelFilter
+    from dsm_dask.scores.confident_learning.label_issues import LabelIssues
+    from dsm_dask.scores.confident_learning.label_quality import LabelQuality
 
     chosen = LabelFilter(_any(options.filter), options.min_examples, options.noise_share)
     return [
@@ -282,8 +282,8 @@ def _label_scorers(
 def _annotator_scorers(
     table: Table, options: ScoreOptions, probabilities: ClassProbabilities | None
 ) -> Sequence[Scorer]:
-    from dsm_dask.scores import consensus as consensus_of
-    from dsm_dask.scores.consensus import Consensus, Disagreement
+    from dsm_dask.scores.annotators import consensus as consensus_of
+    from dsm_dask.scores.annotators.consensus import Consensus, Disagreement
 
     method = options.consensus or ("dawid-skene" if probabilities is None else "crowdlab")
     consensus = Consensus(
@@ -297,7 +297,7 @@ def _annotator_scorers(
 
 
 def _neighbours(table: Table, options: ScoreOptions) -> Scorer:
-    from dsm_dask.scores.neighbours import NEIGHBOURS, Neighbours
+    from dsm_dask.scores.neighbours.neighbours import NEIGHBOURS, Neighbours
 
     return Neighbours.of(
         table,

@@ -1,6 +1,8 @@
 """The index of near duplicates: versions of one dataset, damage, dry runs, unreadable rows."""
 
+import dataclasses
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,13 @@ import pytest
 from dsm_trials import flip, objects
 from near_corpus import corpus, cut, decided, pairs_of, run
 
-from dsm_dask import storage
+from dsm_dask import codec, storage
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.naming import branch
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.duplicates import near as near_module
+from dsm_dask.duplicates.band_files import BandFile, encode
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.duplicates.indexes import indexes, verify_indexes
 from dsm_dask.duplicates.near import Near, dedup_near
@@ -202,6 +205,23 @@ def test_the_index_of_another_dataset_says_what_it_is(tmp_path, engine):
     dedup_near(open_dataset(ds), "text", engine=engine, against=[open_dataset(other)])
     (index,) = indexes(open_dataset(other))
     assert (index.about["on"], index.about["method"]) == ("text", "minhash")
+
+
+def test_descriptions_are_small():
+    """Each task of grouping holds one of every file."""
+    keys = np.sort(np.random.default_rng(1).integers(0, 2**63, 2_000_000).astype(np.uint64))
+    some = keys[::20]
+    _, file = encode(
+        1, 0, np.stack([keys, keys], 1), np.stack([some, some, some], 1),
+        np.empty((0, 2), np.uint64), some, np.zeros(len(some), np.uint8),
+    )  # fmt: skip
+    stored = codec.encode([dataclasses.astuple(file)] * 100)
+    tracemalloc.start()
+    held = [BandFile.of(row) for row in codec.decode(stored)]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held == [file] * 100
+    assert size < 100 * 12_000
 
 
 def test_notes_are_of_the_rows_that_are_left(tmp_path, engine):

@@ -16,6 +16,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from dsm_dask.api import score
 from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.gc import gc
@@ -25,8 +26,6 @@ from dsm_dask.dataset.verify import verify
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.errors import CommitConflict, SchemaError, UnknownVersion, UsageError
-from dsm_dask.scores.score_by import score_by
-from dsm_dask.scores.scores import ScoreOptions
 
 CLIENTS = st.sampled_from(["ann", "ben", "cem"])
 NUMBERS = st.lists(st.integers(0, 9), min_size=1, max_size=4)
@@ -71,7 +70,10 @@ class Clients(RuleBasedStateMachine):
     def file(self, numbers: list[int]) -> str:
         self.files += 1
         shares = {"p": [n / 16 for n in numbers], "q": [1 - n / 16 for n in numbers]}
-        return parquet(self.folder / f"raw/{self.files}.parquet", {"a": numbers, **shares})
+        return parquet(
+            self.folder / f"raw/{self.files}.parquet",
+            {"a": numbers, "w": [0.0] * len(numbers), **shares},
+        )
 
     def tried(self, client: str, work: Any, then: Any) -> None:
         """A commit by a client that may be behind: what ``then`` makes of the newest version, or a
@@ -119,7 +121,7 @@ class Clients(RuleBasedStateMachine):
         self.tried(client, lambda: append(self.base(client), file, engine=self.engine), then)
 
     def extra(self) -> set[str]:
-        return self.columns() - {"a", "p", "q"}
+        return self.columns() - {"a", "w", "p", "q"}
 
     @rule(client=CLIENTS, chosen=st.sets(st.integers(0, 9), max_size=2))
     def drops(self, client, chosen):
@@ -161,10 +163,9 @@ class Clients(RuleBasedStateMachine):
             iter(self.base_state(client).values())
         ):
             return
-        options = ScoreOptions.of(probs=["p", "q"])
         behind = self.seen[client] < len(self.versions)
         try:
-            made = score_by(self.base(client), options, engine=self.engine)
+            made = score(self.base(client), probs=["p", "q"], engine=self.engine)
         except (CommitConflict, UsageError):
             assert behind
         else:
@@ -172,7 +173,7 @@ class Clients(RuleBasedStateMachine):
             assert made.committed
             assert now.keys() == self.head.keys()
             for i, row in now.items():
-                assert {name: row[name] for name in ("a", "p", "q")} == self.head[i]
+                assert {name: row[name] for name in ("a", "w", "p", "q")} == self.head[i]
                 want = ("p" if row["p"] > row["q"] else "q") if i in known else None
                 assert row["p"] == row["q"] or row["predicted_label"] == want
             self.versions.append(now)
@@ -182,12 +183,14 @@ class Clients(RuleBasedStateMachine):
     def corrects(self, client, data):
         row_id = data.draw(st.sampled_from(sorted(self.base_state(client))))
         self.files += 1
-        told = {"_rowid": [row_id], "p": [-float(self.files)]}
+        told = {"_rowid": [row_id], "w": [float(self.files)]}
         file = parquet(self.folder / f"fix/{self.files}.parquet", told)
 
         def then() -> State:
-            assert row_id in self.head
-            return self.head | {row_id: self.head[row_id] | {"p": told["p"][0]}}
+            return {  # who dropped it meanwhile has dropped it
+                i: row | ({"w": told["w"][0]} if i == row_id else {})
+                for i, row in self.head.items()
+            }
 
         self.tried(
             client, lambda: update(self.base(client), file, "_rowid", engine=self.engine), then

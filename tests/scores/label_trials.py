@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from dsm_dask import codec
 from dsm_dask.engine import Engine
-from dsm_dask.scores.label_issues import LabelIssues
-from dsm_dask.scores.probabilities import Probabilities
+from dsm_dask.scores.confident_learning.label_issues import LabelIssues
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import Table, read_all
 

@@ -14,20 +14,20 @@ from sklearn.metrics import cohen_kappa_score
 
 from dsm_dask import codec
 from dsm_dask.fold import merge_all, run, update_all
-from dsm_dask.scores import krippendorff
-from dsm_dask.scores.agreement import Agreement
-from dsm_dask.scores.answer_files import Listed, as_batch
-from dsm_dask.scores.answers import Wide
-from dsm_dask.scores.bootstrap import drawn, estimate, groups_for
-from dsm_dask.scores.cohen import CohenKappa, fits
-from dsm_dask.scores.company import Company
-from dsm_dask.scores.consensus_counts import CountConsensus
-from dsm_dask.scores.crowdlab import LearnWeights
-from dsm_dask.scores.dawid_skene import DawidSkene
-from dsm_dask.scores.expectation import Expected
-from dsm_dask.scores.krippendorff import alpha
-from dsm_dask.scores.mace import Mace
-from dsm_dask.scores.probabilities import Probabilities
+from dsm_dask.scores.annotators import krippendorff
+from dsm_dask.scores.annotators.agreement import Agreement
+from dsm_dask.scores.annotators.answer_files import Listed, as_batch
+from dsm_dask.scores.annotators.answers import Wide
+from dsm_dask.scores.annotators.bootstrap import drawn, estimate, groups_for
+from dsm_dask.scores.annotators.cohen import CohenKappa, fits
+from dsm_dask.scores.annotators.company import Company
+from dsm_dask.scores.annotators.consensus_counts import CountConsensus
+from dsm_dask.scores.annotators.crowdlab import LearnWeights
+from dsm_dask.scores.annotators.dawid_skene import DawidSkene
+from dsm_dask.scores.annotators.expectation import Expected
+from dsm_dask.scores.annotators.krippendorff import alpha
+from dsm_dask.scores.annotators.mace import Mace
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.table import ROW_ID
 from dsm_dask.testing.folds import check_laws
 

@@ -23,11 +23,11 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UnknownColumn, UsageError
-from dsm_dask.scores.annotators import Asked, describe
-from dsm_dask.scores.consensus import Consensus, Disagreement, kind_of
-from dsm_dask.scores.probabilities import Probabilities
+from dsm_dask.scores.annotators.annotators import Asked, describe
+from dsm_dask.scores.annotators.consensus import Consensus, Disagreement, kind_of
+from dsm_dask.scores.annotators.score_answers import score_answers
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score import score
-from dsm_dask.scores.score_answers import score_answers
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import read_all
 
@@ -308,7 +308,7 @@ def test_a_long_table_says_what_the_wide_one_does(method, engine, tmp_path):
 
 
 def test_items_are_spread_over_several_tasks(engine, tmp_path, monkeypatch):
-    from dsm_dask.scores import answer_table
+    from dsm_dask.scores.annotators import answer_table
 
     names, _ = planted(200, 8)
     table = write(long(names), tmp_path / "long", 4)

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_trials import ENGINE, Batches, lists, planted, source, table
 
-from dsm_dask.scores import nth_largest
-from dsm_dask.scores.class_thresholds import ClassThresholds
-from dsm_dask.scores.confident_joint import ConfidentJoint, calibrated
-from dsm_dask.scores.label_issues import LabelIssues
-from dsm_dask.scores.labelled import Labelled
-from dsm_dask.scores.noise_matrix import inverse_noise_matrix, noise_matrix
-from dsm_dask.scores.nth_largest import Cells, Narrowing, Search
-from dsm_dask.scores.probabilities import Probabilities
-from dsm_dask.scores.row_quality import Quality
-from dsm_dask.scores.sparse_counts import SparseCounts
+from dsm_dask.scores.confident_learning import nth_largest
+from dsm_dask.scores.confident_learning.class_thresholds import ClassThresholds
+from dsm_dask.scores.confident_learning.confident_joint import ConfidentJoint, calibrated
+from dsm_dask.scores.confident_learning.label_issues import LabelIssues
+from dsm_dask.scores.confident_learning.labelled import Labelled
+from dsm_dask.scores.confident_learning.noise_matrix import inverse_noise_matrix, noise_matrix
+from dsm_dask.scores.confident_learning.nth_largest import Cells, Narrowing, Search
+from dsm_dask.scores.confident_learning.row_quality import Quality
+from dsm_dask.scores.confident_learning.sparse_counts import SparseCounts
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.testing.folds import check_bounded, check_laws
 
 # ---------------------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from label_trials import ENGINE, Batches, flagged, lists, planted, source, table
 
 from dsm_dask.errors import BadRows, DsmError, SchemaError, UsageError
-from dsm_dask.scores.confident_joint import ConfidentJoint, Joint
-from dsm_dask.scores.label_filters import FILTERS, LabelFilter
-from dsm_dask.scores.label_issues import LabelIssues
-from dsm_dask.scores.labelled import Labelled
+from dsm_dask.scores.confident_learning.confident_joint import ConfidentJoint, Joint
+from dsm_dask.scores.confident_learning.label_filters import FILTERS, LabelFilter
+from dsm_dask.scores.confident_learning.label_issues import LabelIssues
+from dsm_dask.scores.confident_learning.labelled import Labelled
+from dsm_dask.scores.confident_learning.sparse_counts import SparseCounts
 from dsm_dask.scores.labels import LearnClasses
-from dsm_dask.scores.probabilities import Probabilities
-from dsm_dask.scores.sparse_counts import SparseCounts
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.sources.parquet import open_parquet
 
 # ---------------------------------------------------------------------------------------------

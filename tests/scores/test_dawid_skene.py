@@ -12,11 +12,11 @@ from scipy.special import digamma as scipy_digamma
 from dsm_dask import codec
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
-from dsm_dask.scores.answer_files import AnswerFiles, Listed, joined, write_answers
-from dsm_dask.scores.answers import Answers
-from dsm_dask.scores.dawid_skene import DawidSkene
-from dsm_dask.scores.expectation import fitted
-from dsm_dask.scores.mace import Mace, digamma
+from dsm_dask.scores.annotators.answer_files import AnswerFiles, Listed, joined, write_answers
+from dsm_dask.scores.annotators.answers import Answers
+from dsm_dask.scores.annotators.dawid_skene import DawidSkene
+from dsm_dask.scores.annotators.expectation import fitted
+from dsm_dask.scores.annotators.mace import Mace, digamma
 
 QUICK = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 LEAST = 1e-10

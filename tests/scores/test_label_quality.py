@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UsageError
-from dsm_dask.scores.label_quality import LabelQuality
-from dsm_dask.scores.multilabel import memberships
-from dsm_dask.scores.probabilities import Probabilities
-from dsm_dask.scores.row_quality import METHODS
+from dsm_dask.scores.confident_learning.label_quality import LabelQuality
+from dsm_dask.scores.confident_learning.multilabel import memberships
+from dsm_dask.scores.confident_learning.row_quality import METHODS
+from dsm_dask.scores.probabilities.probabilities import Probabilities
 
 Array = npt.NDArray[Any]
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-import dsm_dask.scores.model_files as model_files
+import dsm_dask.scores.models.files as model_files
 from dsm_dask import codec
 from dsm_dask.engine import Engine
 from dsm_dask.errors import (
@@ -33,9 +33,9 @@ from dsm_dask.errors import (
     UnknownColumn,
     UsageError,
 )
-from dsm_dask.scores.model import from_model
-from dsm_dask.scores.multilabel_uncertainty import MultilabelUncertainty
-from dsm_dask.scores.uncertainty import Uncertainty
+from dsm_dask.scores.models.model import from_model
+from dsm_dask.scores.uncertainty.classes import Uncertainty
+from dsm_dask.scores.uncertainty.multilabel import MultilabelUncertainty
 
 NAMES = np.array(["zero", "one", "two"])
 

@@ -16,9 +16,12 @@ from dsm_dask.cli import dsm
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UnknownColumn, UsageError
-from dsm_dask.scores import neighbour_cells, neighbour_files, neighbour_search, neighbours
-from dsm_dask.scores.class_share import ClassShare
-from dsm_dask.scores.neighbours import Neighbours
+from dsm_dask.scores.neighbours import cells as neighbour_cells
+from dsm_dask.scores.neighbours import files as neighbour_files
+from dsm_dask.scores.neighbours import neighbours
+from dsm_dask.scores.neighbours import search as neighbour_search
+from dsm_dask.scores.neighbours.class_share import ClassShare
+from dsm_dask.scores.neighbours.neighbours import Neighbours
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import ROW_ID, read_all
 

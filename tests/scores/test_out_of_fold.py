@@ -23,12 +23,12 @@ from sklearn.preprocessing import StandardScaler
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UnknownColumn, UsageError
 from dsm_dask.fold import run
-from dsm_dask.scores import out_of_fold
-from dsm_dask.scores.feature_scale import FeatureScale, LargestFeatures, Scale
-from dsm_dask.scores.features import Features, features_of
-from dsm_dask.scores.linear_model import Gradient, LabelsByFold, Parts, encoded, rounded
-from dsm_dask.scores.out_of_fold import OutOfFold
-from dsm_dask.scores.quasi_newton import QuasiNewton
+from dsm_dask.scores.out_of_fold import out_of_fold
+from dsm_dask.scores.out_of_fold.feature_scale import FeatureScale, LargestFeatures, Scale
+from dsm_dask.scores.out_of_fold.features import Features, features_of
+from dsm_dask.scores.out_of_fold.linear_model import Gradient, LabelsByFold, Parts, encoded, rounded
+from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold
+from dsm_dask.scores.out_of_fold.quasi_newton import QuasiNewton
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import read_all
 from dsm_dask.testing.folds import check_bounded, check_laws

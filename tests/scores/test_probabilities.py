@@ -16,7 +16,7 @@ from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UsageError
 from dsm_dask.scores import labels
 from dsm_dask.scores.labels import LearnClasses, codes, from_codes
-from dsm_dask.scores.probabilities import Probabilities, default_classes
+from dsm_dask.scores.probabilities.probabilities import Probabilities, default_classes
 from dsm_dask.sources.parquet import as_table
 from dsm_dask.table import ROW_ID
 from dsm_dask.testing.folds import batches, check_bounded, check_laws

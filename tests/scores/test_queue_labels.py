@@ -12,7 +12,7 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
-from dsm_dask.scores.review_queue import issues
+from dsm_dask.scores.review.review_queue import issues
 from dsm_dask.scores.score_by import score_by
 from dsm_dask.scores.scores import ScoreOptions
 

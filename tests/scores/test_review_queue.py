@@ -21,13 +21,13 @@ from dsm_dask.dataset.write import create
 from dsm_dask.engine import Engine
 from dsm_dask.errors import InvalidExpression, UnknownColumn, UsageError
 from dsm_dask.fold import run
-from dsm_dask.scores import thumbnails
-from dsm_dask.scores.measures import MEASURES, Measure, ScoreColumns, score_columns
-from dsm_dask.scores.queue_export import FORMATS, form
-from dsm_dask.scores.reasons import reasons
-from dsm_dask.scores.review_queue import issues
-from dsm_dask.scores.tails import Distribution, distributions
-from dsm_dask.scores.top_rows import TopRows
+from dsm_dask.scores.review import thumbnails
+from dsm_dask.scores.review.measures import MEASURES, Measure, ScoreColumns, score_columns
+from dsm_dask.scores.review.queue_export import FORMATS, form
+from dsm_dask.scores.review.reasons import reasons
+from dsm_dask.scores.review.review_queue import issues
+from dsm_dask.scores.review.tails import Distribution, distributions
+from dsm_dask.scores.review.top_rows import TopRows
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import ROW_ID
 from dsm_dask.testing.folds import check_bounded, check_laws
@@ -557,8 +557,8 @@ def test_as_a_step_of_a_job(dataset, tmp_path, engine):
 
 def test_scores_know_their_label(tmp_path, engine):
     """Scored, queued, corrected, scored again: only by what the columns say of themselves."""
-    from dsm_dask.scores.class_share import ClassShare
-    from dsm_dask.scores.neighbours import Neighbours
+    from dsm_dask.scores.neighbours.class_share import ClassShare
+    from dsm_dask.scores.neighbours.neighbours import Neighbours
     from dsm_dask.scores.score import score
 
     random = np.random.default_rng(4)

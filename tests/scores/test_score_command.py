@@ -22,9 +22,9 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.errors import BadRows, JobSpecError, SchemaError, UnknownColumn, UsageError
 from dsm_dask.jobs.run import run_job
 from dsm_dask.jobs.spec import parse_job
-from dsm_dask.scores.crowdlab import Crowdlab, Weights
-from dsm_dask.scores.dawid_skene import Confusions
-from dsm_dask.scores.mace import Competences
+from dsm_dask.scores.annotators.crowdlab import Crowdlab, Weights
+from dsm_dask.scores.annotators.dawid_skene import Confusions
+from dsm_dask.scores.annotators.mace import Competences
 from dsm_dask.scores.scores import ScoreOptions, scorers_for
 from dsm_dask.table import check_columns
 
@@ -261,7 +261,7 @@ def test_a_worker_knows_every_model_of_annotators():
     ]
     encoded = [codec.encode(one).hex() for one in models]
     code = (
-        "import dsm_dask.scores.consensus_counts\nfrom dsm_dask import codec\n"
+        "import dsm_dask.scores.annotators.consensus_counts\nfrom dsm_dask import codec\n"
         f"for one in {encoded}: print(type(codec.decode(bytes.fromhex(one))).__name__)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

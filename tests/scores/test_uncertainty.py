@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dsm_dask.errors import BadRows, SchemaError, UsageError
-from dsm_dask.scores.ensembles import EnsembleUncertainty
-from dsm_dask.scores.multilabel_uncertainty import MultilabelUncertainty
-from dsm_dask.scores.probabilities import Probabilities
-from dsm_dask.scores.regression import RegressionUncertainty
-from dsm_dask.scores.tokens import AGGREGATES, TokenUncertainty
-from dsm_dask.scores.uncertainty import MEASURES, Uncertainty
+from dsm_dask.scores.probabilities.probabilities import Probabilities
+from dsm_dask.scores.uncertainty.classes import MEASURES, Uncertainty
+from dsm_dask.scores.uncertainty.ensembles import EnsembleUncertainty
+from dsm_dask.scores.uncertainty.multilabel import MultilabelUncertainty
+from dsm_dask.scores.uncertainty.regression import RegressionUncertainty
+from dsm_dask.scores.uncertainty.tokens import AGGREGATES, TokenUncertainty
 
 TOLERANCE = 3e-7
 """Scores are float32."""

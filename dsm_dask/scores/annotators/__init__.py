@@ -1,0 +1,1 @@
+"""Several annotators: what they agree on, how far, and how good each of them is."""

@@ -1,0 +1,1 @@
+"""Confident learning: which labels are probably wrong, from probabilities and labels alone."""

@@ -1,0 +1,1 @@
+"""Models that the user has, applied by the workers."""

@@ -1,0 +1,1 @@
+"""What the nearest rows say of a row."""

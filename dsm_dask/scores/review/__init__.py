@@ -1,0 +1,1 @@
+"""The review queue: which rows people should look at first, and why."""

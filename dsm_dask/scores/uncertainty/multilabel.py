@@ -1,0 +1,92 @@
+"""How unsure a model is of a row that may have several labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dsm_dask.engine import Engine
+from dsm_dask.errors import UsageError
+from dsm_dask.scores.labels import from_codes, label_type
+from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
+from dsm_dask.scores.score_column import scores
+from dsm_dask.scores.scorer import Quantities
+from dsm_dask.table import Table
+
+MEASURES = ("entropy", "entropy_max", "margin")
+
+
+@dataclasses.dataclass(frozen=True)
+class MultilabelUncertainty:
+    """Measures of a row with a probability of its own for each class (a sigmoid each); all from 0
+    to 1, and larger where the model is less sure:
+
+    * ``uncertainty_entropy``: the mean over classes of the binary entropy
+      -p log2 p - (1 - p) log2 (1 - p);
+    * ``uncertainty_entropy_max``: the largest of these: that of the class it is least
+      sure of;
+    * ``uncertainty_margin``: 1 - min |p - (1 - p)|: how near to even that class is;
+
+    as float32; and the classes of at least 0.5 as ``predicted_labels``, a list. Rows without
+    probabilities have null. With classes taken as independent the entropy of the row is the sum of
+    the binary ones; the smallest margin is that of Brinker, "On active learning in multi-label
+    classification", 2006.
+
+    >>> from dsm_dask.scores.probabilities.probabilities import Probabilities
+    >>> source = Probabilities(("p",), ("wet", "cold"), multilabel=True)
+    >>> batch = pa.record_batch({"p": [[0.5, 1.0], [0.0, 1.0]]})
+    >>> MultilabelUncertainty(source).apply(batch, {}).to_pylist()[0]["predicted_labels"]
+    ['wet', 'cold']
+    >>> MultilabelUncertainty(source).apply(batch, {})["uncertainty_entropy"].to_pylist()
+    [0.5, 0.0]
+    """
+
+    probabilities: ClassProbabilities
+
+    def __post_init__(self) -> None:
+        if not self.probabilities.multilabel:
+            raise UsageError(
+                "These probabilities sum to one, so classes exclude each other.",
+                valid="Probabilities(..., multilabel=True).",
+            )
+
+    @property
+    def name(self) -> str:
+        return "uncertainty"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.probabilities.columns
+
+    @property
+    def schema(self) -> pa.Schema:
+        measures = [(f"uncertainty_{name}", pa.float32()) for name in MEASURES]
+        labels = pa.list_(label_type(self.probabilities.classes))
+        return pa.schema([*measures, ("predicted_labels", labels)])
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"method": "multilabel", "probabilities": self.probabilities.parameters}
+
+    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
+        """Nothing: the scores of a row depend on the row alone."""
+        del table, engine, work
+        return {}
+
+    def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
+        """Raises what reading the probabilities does."""
+        del quantities
+        from dsm_dask.scores.uncertainty import kernels
+
+        values, nulls = self.probabilities.read(batch)
+        found = np.empty((3, len(values)), np.float32)
+        kernels.independent(values, *found)
+        held = (values >= 0.5) & ~nulls[:, None]
+        ends = np.append(0, np.cumsum(held.sum(axis=1))).astype(np.int32)
+        names = from_codes(np.nonzero(held)[1], self.probabilities.classes)
+        mask = pa.array(nulls) if nulls.any() else None
+        labels = pa.ListArray.from_arrays(pa.array(ends), names, mask=mask)
+        return pa.record_batch([*(scores(one, nulls) for one in found), labels], schema=self.schema)
