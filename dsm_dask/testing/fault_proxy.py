@@ -18,13 +18,22 @@ import random
 import socket
 import struct
 import threading
+import time
 import urllib.parse
 from types import TracebackType
 from typing import Any, Literal, Self
 
-Fault = Literal["slow_down", "internal_error", "reset", "truncate", "drop_ack"]
+Fault = Literal[
+    "slow_down", "too_many", "internal_error", "reset", "truncate", "drop_ack", "delay"
+]  # fmt: skip
 
-_ERRORS = {"slow_down": (503, "SlowDown"), "internal_error": (500, "InternalError")}
+_ERRORS = {
+    "slow_down": (503, "SlowDown"),
+    "too_many": (429, "TooManyRequests"),
+    "internal_error": (500, "InternalError"),
+}
+DELAY = 0.3
+"""Seconds by which an answer is late."""
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -149,6 +158,8 @@ def _handler(proxy: FaultProxy) -> type[http.server.BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = proxy._fault_for(self.command, self.path)
             status, sent = 0, 0
+            if fault == "delay":
+                time.sleep(DELAY)
             if fault in _ERRORS:
                 sent = self._refuse(*_ERRORS[fault])
             elif fault == "reset":

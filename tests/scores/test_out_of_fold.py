@@ -299,7 +299,7 @@ def test_too_little_to_learn_from(tmp_path: Path) -> None:
 def test_columns_that_give_no_features(tmp_path: Path) -> None:
     labels, x = clouds(40, 1)
     x[3, 2] = np.inf
-    with pytest.raises(BadRows, match="infinite: row 3"):
+    with pytest.raises(BadRows, match="infinite: row with the id 3"):
         predicted(tmp_path, {"y": labels, "x": vectors(x)}, CLOUDS)
     struct = pa.array([{"a": 1}] * 40)
     with pytest.raises(SchemaError, match="features cannot be made"):

@@ -18,7 +18,7 @@ from dsm_dask.testing.s3 import S3Server, free_ports
 pytestmark = pytest.mark.s3
 
 CONTENT = bytes(range(256)) * 40
-TRANSIENT: list[Fault] = ["slow_down", "internal_error", "reset", "truncate"]
+TRANSIENT: list[Fault] = ["slow_down", "too_many", "internal_error", "reset", "truncate"]
 
 
 @pytest.fixture
