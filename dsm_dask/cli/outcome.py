@@ -20,6 +20,7 @@ import click
 
 from dsm_dask import storage
 from dsm_dask.connection import address_in
+from dsm_dask.dataset.lance_calls import from_lance
 from dsm_dask.engine import Engine
 from dsm_dask.errors import DsmError, InternalError, Interrupted, UsageError
 from dsm_dask.progress import Silent, for_terminal
@@ -211,7 +212,7 @@ def _told(error: BaseException, stopped: bool) -> DsmError | None:
         return error
     if isinstance(error, SystemExit | GeneratorExit):
         return None
-    cause = InternalError(
+    cause = from_lance(error) or InternalError(
         f"{type(error).__name__}: {str(error).rstrip('.')}.",
         valid="Run again with --debug for the traceback.",
     )

@@ -10,7 +10,10 @@ import pyarrow as pa
 from dsm_dask.errors import AccessDenied, DatasetDamaged, DsmError, SchemaError, StoreUnreachable
 
 _DENIED = ("permission denied", "forbidden", "accessdenied", "access denied", "unauthorized")
-_UNREACHABLE = ("error sending request", "connection", "timed out", "timeout", "slowdown", "503")
+_UNREACHABLE = (
+    "error sending request", "connection", "timed out", "timeout", "slowdown", "503", "429",
+    "http error", "body error",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -32,6 +35,14 @@ def lance_call(uri: str) -> Iterator[None]:
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from error
         raise _explained(RuntimeError(str(error)), uri) from error
+
+
+def from_lance(error: BaseException) -> DsmError | None:
+    """For people, what Lance raised where nobody called it by :func:`lance_call`; None when it is
+    not from Lance."""
+    if isinstance(error, Exception) and "LanceError" in str(error):
+        return _explained(error, "The dataset")
+    return None
 
 
 def _explained(error: Exception, uri: str) -> DsmError:

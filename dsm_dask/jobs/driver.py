@@ -14,6 +14,7 @@ import warnings
 from typing import Any, Literal
 
 from dsm_dask import storage
+from dsm_dask.dataset.lance_calls import from_lance
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import Dataset, is_dataset
 from dsm_dask.engine import Engine
@@ -89,7 +90,7 @@ def _told_error(heart: Heart, error: BaseException) -> None:
         error = Interrupted("The driver was stopped by a signal.")
     elif not isinstance(error, DsmError):
         heart.say("".join(traceback.format_exception(error)))
-        error = InternalError(f"{type(error).__name__}: {error}")
+        error = from_lance(error) or InternalError(f"{type(error).__name__}: {error}")
     heart.say(f"{error.code}: {error}")
     cancelled = isinstance(error, Interrupted)
     heart.end(

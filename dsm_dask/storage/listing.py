@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import glob as local_glob
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dsm_dask.errors import DsmError, NotFound
 from dsm_dask.storage.filesystem import counted, key_of
 from dsm_dask.storage.io_count import count
 from dsm_dask.storage.retry import retry
-from dsm_dask.storage.uri import is_local, normalise, parent
+from dsm_dask.storage.uri import is_local, normalise, parent, scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _find_remote(uri: str, glob: bool) -> list[ObjectInfo]:
     bucket = path.split("/", 1)[0]
     with counted(uri) as fs:
         fs.invalidate_cache()
-        listed = fs.glob(path, detail=True) if glob else fs.find(path, detail=True)
+        listed = _globbed(fs, uri) if glob else fs.find(path, detail=True)
         is_there = bool(listed) or fs.exists(bucket)
     if not is_there:
         raise _no_bucket(uri, bucket)
@@ -157,6 +158,20 @@ def _find_remote(uri: str, glob: bool) -> list[ObjectInfo]:
         for key, entry in listed.items()
         if entry.get("type") == "file" and not key.endswith("/")
     ]
+
+
+def _globbed(fs: Any, uri: str) -> dict[str, dict[str, Any]]:
+    """What a glob matches. fsspec's own takes a folder that it fails to list for an empty one, so
+    that files would be missing and nobody told."""
+    from fsspec.utils import glob_translate
+
+    path, root = key_of(uri), key_of(_fixed_part(uri) + "/").rstrip("/")
+    if scheme(uri) != "s3" or not root:
+        return dict(fs.glob(path, detail=True))
+    stem = re.split(r"[*?\[]", path[len(root) + 1 :], maxsplit=1)[0]
+    matches = re.compile(glob_translate(path)).match
+    found = fs.find(root, detail=True, prefix=stem)
+    return {key: entry for key, entry in found.items() if matches(key)}
 
 
 def _remote_info(uri: str, entry: dict[str, Any]) -> ObjectInfo:

@@ -94,18 +94,18 @@ def stopping(where: str, number: Any = signal.SIGSTOP) -> str:
     leaves its process id in a file."""
     return f"""
 import os
-from dsm_dask.dataset import column_files
+from dsm_dask.dataset import columns
 def stopping(*given, **named):
-    record = column_files.checksum_at_once(*given, **named)
+    written = columns.write_at_once(*given, **named)
     try:
         with open({where!r}, "x") as file:
             file.write(str(os.getpid()))
     except FileExistsError:
-        return record
+        return written
     os.kill(os.getpid(), {int(number)})
-    return record
-if not hasattr(column_files, "checksum_at_once"):  # Dask loads this twice
-    column_files.checksum_at_once, column_files.checksum = column_files.checksum, stopping
+    return written
+if not hasattr(columns, "write_at_once"):  # Dask loads this twice
+    columns.write_at_once, columns.write_column_file = columns.write_column_file, stopping
 """
 
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow]
 
 STORAGE = [
     "read", "read_ranges", "write", "create", "delete", "delete_folder", "listing", "find", "info",
-    "exists", "check_bucket",
+    "exists", "check_bucket", "upload",
 ]  # fmt: skip
 READS = {"read", "read_ranges", "listing", "find", "info", "exists", "check_bucket", "dataset"}
 """It is all the same whether these fail before or after they were done."""

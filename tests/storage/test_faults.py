@@ -52,6 +52,29 @@ def test_reading_outlives_transient_faults(
     assert sum(entry.fault == fault for entry in proxy.log) == 2
 
 
+@pytest.mark.parametrize("fault", ["slow_down", "reset"])
+def test_a_glob_is_whole_or_an_error(
+    proxy: FaultProxy, uri: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that cannot be listed is not taken for an empty one."""
+    root = storage.parent(storage.parent(uri))
+    for name in ("d/b", "e/a", "f/a"):
+        storage.write(f"{root}/{name}", b"x")
+    patterns = [f"{root}/*/a", f"{root}/**/a", f"{root}/[def]/a*", f"{root}/d/?"]
+    proxy.heal()
+    wanted = [[item.uri for item in storage.find(pattern)] for pattern in patterns]
+    assert wanted[0] == wanted[1] == wanted[2] == [f"{root}/{name}/a" for name in "def"]
+    for seed, pattern, found in zip(range(8), patterns * 2, wanted * 2, strict=True):
+        proxy.fail_at_random(0.4, fault, seed=seed)
+        assert [item.uri for item in storage.find(pattern)] == found
+    proxy.heal()
+    monkeypatch.setenv("DSM_RETRY_SECONDS", "0.2")
+    for pattern in patterns:
+        proxy.fail(fault, 10**6, method="GET", part="list-type")
+        with pytest.raises(StoreUnreachable):
+            storage.find(pattern)
+
+
 @pytest.mark.parametrize("fault", ["slow_down", "internal_error", "reset", "drop_ack"])
 def test_writing_outlives_transient_faults(proxy: FaultProxy, uri: str, fault: Fault) -> None:
     proxy.fail(fault, 2, method="PUT")
