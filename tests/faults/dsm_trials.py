@@ -264,12 +264,8 @@ class Deadly:
 class Heap:
     """Its state grows by so many bytes with every batch, and is no use to anybody."""
 
-    column: str = "x"
+    columns: tuple[str, ...] = ("x",)
     size: int = 10_000_000
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def init(self) -> bytes:
         return b""
