@@ -14,7 +14,11 @@ from dsm_dask.testing.s3 import S3Server
 # The machine's speed is not under test. In CI the examples are the same every time, so a failure
 # there can be repeated; elsewhere every run looks at new ones.
 settings.register_profile(
-    "ci", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
+    "ci",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+    max_examples=50,  # of the hundred that is usual: the whole suite has twelve minutes
 )
 settings.load_profile("ci")
 
