@@ -78,7 +78,8 @@ def test_fifty_times(driver, quick_path):
         code = run(driver, job, moments.uniform(0, usual), sent)
         err = Path(f"{job}.err").read_text()
         assert code in (0, 3) or code < 0, err  # killed before it could hear, or by a library
-        assert ("error: Stopped before the end" in err) == (code == 3), err
+        told = "error: Stopped before the end" in err
+        assert told == (code == 3) or not err.strip(), err  # or before it could speak
         stopped += code == 3
         there = check(ds)
         assert there >= before
