@@ -93,5 +93,7 @@ def main(args: list[str] | None = None) -> Any:
         from dsm_dask.cli.outcome import fail_usage
 
         sys.exit(fail_usage(error, as_json="--json" in argv))
-    except click.exceptions.Abort:
-        sys.exit(3)
+    except click.exceptions.Abort:  # Ctrl-C before the verb was ready for it
+        from dsm_dask.cli.outcome import fail_stopped
+
+        sys.exit(fail_stopped(as_json="--json" in argv))

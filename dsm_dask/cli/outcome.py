@@ -204,10 +204,7 @@ def _compiles(frame: FrameType | None) -> bool:
 def _told(error: BaseException, stopped: bool) -> DsmError | None:
     """An error for people; None for what ends a process on purpose."""
     if stopped or isinstance(error, KeyboardInterrupt):
-        return Interrupted(
-            "Stopped before the end; nothing is half written.",
-            valid="Run the same command again: finished partitions are not repeated.",
-        )
+        return _stopped_early()
     if isinstance(error, DsmError):
         return error
     if isinstance(error, SystemExit | GeneratorExit):
@@ -218,6 +215,18 @@ def _told(error: BaseException, stopped: bool) -> DsmError | None:
     )
     cause.__cause__ = error
     return cause
+
+
+def _stopped_early() -> Interrupted:
+    return Interrupted(
+        "Stopped before the end; nothing is half written.",
+        valid="Run the same command again: finished partitions are not repeated.",
+    )
+
+
+def fail_stopped(as_json: bool) -> int:
+    """Ctrl-C while no verb was at work."""
+    return _fail(_stopped_early(), as_json, debug=False)
 
 
 def _fail(error: DsmError, as_json: bool, debug: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ _UNREACHABLE = (
     "error sending request", "connection", "timed out", "timeout", "slowdown", "503", "429",
     "http error", "body error",
 )  # fmt: skip
+_PATH = re.compile(r"\S*/\S*")  # may hold any of these words
 
 
 @contextlib.contextmanager
@@ -47,7 +49,8 @@ def from_lance(error: BaseException) -> DsmError | None:
 
 def _explained(error: Exception, uri: str) -> DsmError:
     text = str(error).split(", /home/")[0].split(", rust/")[0].rstrip(".")
-    lowered = text.lower()
+    name = uri.partition("://")[2] or uri
+    lowered = _PATH.sub("", text.replace(name.strip("/"), "/").lower())
     if isinstance(error, PermissionError) or any(word in lowered for word in _DENIED):
         return AccessDenied(
             f"The store refused access to {uri}: {text}.",

@@ -26,7 +26,7 @@ import xxhash
 
 from dsm_dask import storage
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
-from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.gone import Gone, renamed
 from dsm_dask.errors import NotFound
 
 U64 = npt.NDArray[np.uint64]
@@ -124,21 +124,6 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Gone:
-    """Rows of a band file that were dropped since, in an object of this run: how many; and firsts
-    of copies that are gone, each with the smallest copy that is left, which takes its place."""
-
-    uri: str
-    rows: int
-    renamed: int
-
-    def read(self) -> tuple[U64, U64]:
-        """Row ids that are gone, ascending, and pairs (first, its successor), by first."""
-        found = np.frombuffer(storage.read(self.uri), "<u8")
-        return found[: self.rows], found[self.rows :].reshape(-1, 2)
-
-
-@dataclasses.dataclass(frozen=True)
 class BandFile:
     """Where the band keys of a partition are, and how many."""
 
@@ -195,9 +180,9 @@ class BandFile:
         """Records of rows that are not gone; successors instead of firsts that are."""
         if self.gone is None:
             return records
-        gone, renamed = self.gone.read()
+        gone, successors = self.gone.read()
         records = records.copy()
-        records[:, -1] = _renamed(records[:, -1], renamed)
+        records[:, -1] = renamed(records[:, -1], successors)
         return records[~np.isin(records[:, -1], gone)]
 
     def read_copies(self) -> U64:
@@ -205,8 +190,8 @@ class BandFile:
         pairs = self._all_copies()
         if self.gone is None:
             return pairs
-        gone, renamed = self.gone.read()
-        pairs = np.stack([_renamed(pairs[:, 0], renamed), pairs[:, 1]], axis=1)
+        gone, successors = self.gone.read()
+        pairs = np.stack([renamed(pairs[:, 0], successors), pairs[:, 1]], axis=1)
         left: U64 = pairs[~np.isin(pairs[:, 1], gone) & (pairs[:, 0] != pairs[:, 1])]
         return left
 
@@ -215,16 +200,11 @@ class BandFile:
         rows, kinds = self._all_rows()
         known = np.isin(rows, live, assume_unique=True)
         gone = rows[~known]
-        pairs = self._all_copies()
-        orphans = pairs[np.isin(pairs[:, 0], gone) & ~np.isin(pairs[:, 1], gone)]
-        orphans = orphans[np.lexsort((orphans[:, 1], orphans[:, 0]))]
-        renamed = orphans[first_of_runs(orphans[:, 0])]
-        storage.write(uri, gone.tobytes() + renamed.astype("<u8").tobytes(), durable=False)
         return dataclasses.replace(
             self,
             rows=int(known.sum()),
             counts=Counts.of(kinds[known]),
-            gone=Gone(uri, len(gone), len(renamed)),
+            gone=Gone.write(uri, gone, self._all_copies()),
         )
 
     def check(self) -> None:
@@ -250,14 +230,6 @@ class BandFile:
         wanted = int(np.frombuffer(self.sums, "<u8")[sum_at])
         check(xxhash.xxh3_64_intdigest(data) == wanted, self.uri)
         return data
-
-
-def _renamed(rows: U64, pairs: U64) -> U64:
-    if not len(pairs):
-        return rows
-    place = np.minimum(np.searchsorted(pairs[:, 0], rows), len(pairs) - 1)
-    found: U64 = np.where(pairs[place, 0] == rows, pairs[place, 1], rows)
-    return found
 
 
 def encode(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ import numpy.typing as npt
 import xxhash
 
 from dsm_dask import storage
-from dsm_dask.dataset.partition import DatasetPartition
 from dsm_dask.duplicates.band_files import (
     KINDS,
     SUFFIX,
@@ -34,6 +32,7 @@ from dsm_dask.duplicates.band_files import (
 )
 from dsm_dask.duplicates.damage import DamagedFile
 from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.lasting_name import lasting_name
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.errors import AccessDenied, CannotWrite
 from dsm_dask.table import ROW_ID, Partition
@@ -89,16 +88,8 @@ class WriteBands:
 
     def name(self, partition: Partition) -> str:
         """What the file of a partition is called: the same whichever of its rows were dropped."""
-        values = partition.values_fingerprint([self.column, ROW_ID])
-        base: Any = partition.fingerprint
-        if isinstance(partition, DatasetPartition):
-            parts = (fragment.part for fragment in partition.fragments)
-            base = [
-                fragment.files[0][0] if part is None else part.fingerprint
-                for fragment, part in zip(partition.fragments, parts, strict=True)
-            ]
-        text = repr((base, values, self.column, self.minhash.name)).encode()
-        return hashlib.blake2b(text, digest_size=16).hexdigest() + SUFFIX
+        computed = lasting_name(partition, self.column, self.column, self.minhash.name)
+        return computed + SUFFIX
 
     def _write(self, partition: Partition, name: str) -> list[BandFile]:
         digest = _digest(partition.fingerprint)

@@ -11,7 +11,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from dsm_dask.errors import DatasetDamaged, NotFound, SourceChanged
+import xxhash
+
+from dsm_dask import storage
+from dsm_dask.errors import DatasetDamaged, NotFound, SourceChanged, StateVersion
 
 T = TypeVar("T")
 
@@ -42,6 +45,25 @@ def check(fine: bool, uri: str) -> None:
     """Raise :class:`DamagedFile` unless ``fine``."""
     if not fine:
         raise DamagedFile(f"{uri} is damaged: a checksum is wrong.", where=uri)
+
+
+def sealed(data: bytes) -> bytes:
+    """``data`` behind its XXH3-64 (u64, little-endian)."""
+    return _sum(data) + data
+
+
+def read_sealed(uri: str) -> bytes:
+    """The data of an object that was :func:`sealed`; raises StateVersion when it is not what was
+    written."""
+    whole = storage.read(uri)
+    data = whole[8:]
+    if whole[:8] != _sum(data):
+        raise StateVersion(f"{uri} is damaged.", where=uri)
+    return data
+
+
+def _sum(data: bytes) -> bytes:
+    return xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")
 
 
 def read_or_name(read: Callable[[], T], damaged: list[str]) -> T | None:

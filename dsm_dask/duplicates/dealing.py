@@ -8,7 +8,6 @@ once, and their rows linked with the first of them.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import storage
-from dsm_dask.dataset.partition import DatasetPartition
 from dsm_dask.duplicates import cell_files, home_files
 from dsm_dask.duplicates.cell_files import CellFile
 from dsm_dask.duplicates.cells import Cells, centroids_at
@@ -25,6 +23,7 @@ from dsm_dask.duplicates.edges import edges_of, nodes_of
 from dsm_dask.duplicates.embedding_column import Embedding
 from dsm_dask.duplicates.home_files import HomeFile
 from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.lasting_name import lasting_name
 from dsm_dask.duplicates.summed_edges import SummedEdges, write_summed
 from dsm_dask.duplicates.unit_vectors import LeftOut, UnitVectors, Vectors
 from dsm_dask.table import ROW_ID, Partition
@@ -210,16 +209,3 @@ class Trim:
             left_out=LeftOut.of(np.concatenate(left)),
         )  # fmt: skip
         return Dealt(self.table, part, fresh=False)
-
-
-def lasting_name(partition: Partition, column: str) -> str:
-    """A partition's name by what its rows hold in a column, whichever of them were dropped."""
-    base: Any = partition.fingerprint
-    if isinstance(partition, DatasetPartition):
-        parts = (fragment.part for fragment in partition.fragments)
-        base = [
-            fragment.files[0][0] if part is None else part.fingerprint
-            for fragment, part in zip(partition.fragments, parts, strict=True)
-        ]
-    text = repr((base, partition.values_fingerprint([column, ROW_ID]))).encode()
-    return hashlib.blake2b(text, digest_size=16).hexdigest()

@@ -13,9 +13,9 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from dsm_dask import codec, storage
+from dsm_dask.duplicates.damage import read_sealed, sealed
 from dsm_dask.errors import NotFound, StateVersion
 
 U64 = npt.NDArray[np.uint64]
@@ -63,7 +63,7 @@ def save(uri: str, hashed: Hashed) -> int:
         hashed.causes[:CAUSES],
     )  # fmt: skip
     data = codec.encode(told)
-    whole = _sum(data) + data
+    whole = sealed(data)
     storage.write(uri, whole, durable=False)
     return len(whole)
 
@@ -71,18 +71,14 @@ def save(uri: str, hashed: Hashed) -> int:
 def load(uri: str) -> tuple[Hashed, int] | None:
     """What was stored, and its bytes; None when there is nothing, or it is damaged."""
     with contextlib.suppress(NotFound, StateVersion):
-        data = storage.read(uri)
-        if data[:8] == _sum(data[8:]):
-            version, made_of, rows, hashes, nulls, undecodable, causes = codec.decode(data[8:])
-            if version == _VERSION:
-                return Hashed(made_of, rows, hashes, nulls, undecodable, tuple(causes)), len(data)
+        data = read_sealed(uri)
+        version, made_of, rows, hashes, nulls, undecodable, causes = codec.decode(data)
+        if version == _VERSION:
+            hashed = Hashed(made_of, rows, hashes, nulls, undecodable, tuple(causes))
+            return hashed, len(data) + 8
     return None
 
 
 def is_whole(uri: str) -> bool:
     """Whether an object is what was written: reads all of it."""
     return load(uri) is not None
-
-
-def _sum(data: bytes) -> bytes:
-    return xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")

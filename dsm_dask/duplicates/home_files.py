@@ -29,7 +29,7 @@ from dsm_dask import storage
 from dsm_dask.duplicates import cell_files
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
 from dsm_dask.duplicates.edges import nodes_of
-from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.gone import Gone, renamed
 from dsm_dask.duplicates.unit_vectors import Vectors
 from dsm_dask.errors import NotFound
 
@@ -46,26 +46,6 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True)
-class Dropped:
-    """Rows of a home file that were dropped since, in an object of their own: how many; firsts of
-    copies among them, each with the smallest copy that is left, which takes its place; and its
-    XXH3-64."""
-
-    uri: str
-    rows: int
-    renamed: int
-    sum: int
-
-    def read(self) -> tuple[U64, U64]:
-        """Row ids that are gone, ascending, and pairs (first, its successor), by first."""
-        with reading(self.uri):
-            raw = storage.read(self.uri)
-        check(xxhash.xxh3_64_intdigest(raw) == self.sum, self.uri)
-        found = np.frombuffer(raw, "<u8")
-        return found[: self.rows], found[self.rows :].reshape(-1, 2)
-
-
-@dataclasses.dataclass(frozen=True)
 class HomeFile:
     """Where the vectors of some rows of a partition are, and how many."""
 
@@ -79,13 +59,13 @@ class HomeFile:
     """Rows without a direction."""
     sum: int
     table: int = 0
-    gone: Dropped | None = None
+    gone: Gone | None = None
 
     @staticmethod
     def of(row: Sequence[Any]) -> HomeFile:
         """The description that :func:`dataclasses.astuple` made ``row`` of."""
         *told, gone = row
-        return dataclasses.replace(HomeFile(*told), gone=None if gone is None else Dropped(*gone))
+        return dataclasses.replace(HomeFile(*told), gone=None if gone is None else Gone(*gone))
 
     @property
     def size(self) -> int:
@@ -128,8 +108,8 @@ class HomeFile:
     def _nodes(self, rows: U64) -> U64:
         if self.gone is None:
             return nodes_of(rows, self.table)
-        gone, renamed = self.gone.read()
-        rows = _renamed(rows, renamed)
+        gone, successors = self.gone.read()
+        rows = renamed(rows, successors)
         nodes = nodes_of(rows, self.table)
         nodes[np.isin(rows, gone)] = GONE
         return nodes
@@ -150,13 +130,7 @@ class HomeFile:
         copies, left = self.lists()
         every = np.concatenate([rows, copies[:, 1]])
         gone = np.sort(every[~np.isin(every, live)])
-        orphans = copies[np.isin(copies[:, 0], gone) & ~np.isin(copies[:, 1], gone)]
-        orphans = orphans[np.lexsort((orphans[:, 1], orphans[:, 0]))]
-        renamed = orphans[first_of_runs(orphans[:, 0])]
-        data = gone.tobytes() + renamed.astype("<u8").tobytes()
-        storage.write(uri, data, durable=False)
-        dropped = Dropped(uri, len(gone), len(renamed), xxhash.xxh3_64_intdigest(data))
-        told = dataclasses.replace(self, gone=dropped)
+        told = dataclasses.replace(self, gone=Gone.write(uri, gone, copies))
         left = left[np.isin(left[:, 0], live)]
         return told, left, len(every) - len(gone) + len(left)
 
@@ -236,12 +210,4 @@ def _factors(dimension: int) -> U64:
     from dsm_dask.stats.kernels import mix
 
     found: U64 = mix(np.arange(1, dimension + 4, dtype=np.uint64), _SEED) | np.uint64(1)
-    return found
-
-
-def _renamed(rows: U64, pairs: U64) -> U64:
-    if not len(pairs):
-        return rows
-    place = np.minimum(np.searchsorted(pairs[:, 0], rows), len(pairs) - 1)
-    found: U64 = np.where(pairs[place, 0] == rows, pairs[place, 1], rows)
     return found

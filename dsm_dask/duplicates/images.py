@@ -26,12 +26,12 @@ from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.alike import Pairs
 from dsm_dask.duplicates.bands import BANDS, BITS, MOST, band_of, masks
 from dsm_dask.duplicates.cells import file_name
-from dsm_dask.duplicates.dealing import lasting_name
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of, nodes_of, write_edges
 from dsm_dask.duplicates.hash_files import SUFFIX, Hashed, load, save
 from dsm_dask.duplicates.image_hashes import hash_images, unreachable
 from dsm_dask.duplicates.indexes import describe
 from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.lasting_name import lasting_name
 from dsm_dask.duplicates.perceptual_hash import (
     Method,
     load_pillow,

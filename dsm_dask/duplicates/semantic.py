@@ -29,13 +29,14 @@ from dsm_dask.duplicates.alike import Pairs
 from dsm_dask.duplicates.cell_files import ByCell, Cell, CellFile, read_cells
 from dsm_dask.duplicates.cells import Cells, make_cells, one_dimension
 from dsm_dask.duplicates.damage import TRIES, gave_up, read_or_name
-from dsm_dask.duplicates.dealing import Deal, Dealt, Places, lasting_name
+from dsm_dask.duplicates.dealing import Deal, Dealt, Places
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, edges_of
 from dsm_dask.duplicates.embedding_column import Embedding
 from dsm_dask.duplicates.embeddings import FunctionMap, HashedNgrams
 from dsm_dask.duplicates.home_files import GONE, HomeFile
 from dsm_dask.duplicates.indexes import describe
 from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.lasting_name import lasting_name
 from dsm_dask.duplicates.result import IndexUse
 from dsm_dask.duplicates.semantic_index import (
     Known,

@@ -26,11 +26,12 @@ from dsm_dask import codec, storage
 from dsm_dask.duplicates import home_files
 from dsm_dask.duplicates.cells import Cells
 from dsm_dask.duplicates.components import Piece, components
-from dsm_dask.duplicates.damage import DamagedFile, read_or_name
-from dsm_dask.duplicates.dealing import Dealt, Part, Trim, lasting_name
+from dsm_dask.duplicates.damage import DamagedFile, read_or_name, read_sealed, sealed
+from dsm_dask.duplicates.dealing import Dealt, Part, Trim
 from dsm_dask.duplicates.directory import Directory, directory
 from dsm_dask.duplicates.edges import TABLE_BITS, EdgeFile
 from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.lasting_name import lasting_name
 from dsm_dask.duplicates.settled import ListedCheck
 from dsm_dask.duplicates.shares import read_shares, write_shares
 from dsm_dask.duplicates.summed_edges import SummedEdges, write_summed
@@ -76,19 +77,12 @@ def load(folder: str) -> SemanticIndex | None:
 
 def _read_listing(uri: str) -> SemanticIndex:
     """Raises StateVersion when it is not what was written."""
-    data = storage.read(uri)
-    if data[:8] != _sum(data[8:]):
-        raise StateVersion(f"{uri} is damaged.", where=uri)
-    cells, xxh3, made_of, parts, edges = codec.decode(data[8:])
+    cells, xxh3, made_of, parts, edges = codec.decode(read_sealed(uri))
     uri, count, dimension, quantiles = cells
     return SemanticIndex(
         Cells(uri, count, dimension, tuple(quantiles)), xxh3, made_of,
         tuple(Part.of(part) for part in parts), tuple(SummedEdges(*file) for file in edges),
     )  # fmt: skip
-
-
-def _sum(data: bytes) -> bytes:
-    return xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")
 
 
 def save(folder: str, index: SemanticIndex) -> None:
@@ -98,7 +92,7 @@ def save(folder: str, index: SemanticIndex) -> None:
     edges = tuple(dataclasses.astuple(file) for file in index.edges)
     cells = dataclasses.astuple(index.cells)
     data = codec.encode((cells, index.centres_xxh3, index.made_of, parts, edges))
-    storage.write(listing, _sum(data) + data)
+    storage.write(listing, sealed(data))
     kept = index.objects | {listing, storage.join(folder, "index.json")}
     for item in storage.listing(folder):
         if item.uri not in kept:

@@ -22,6 +22,7 @@ import xxhash
 
 from dsm_dask import codec, storage
 from dsm_dask.duplicates.components import Piece
+from dsm_dask.duplicates.damage import read_sealed, sealed
 from dsm_dask.duplicates.edges import EDGE, EdgeFile, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
@@ -86,7 +87,7 @@ class Settled:
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
             listing = storage.join(self.folder, LISTING)
             data = codec.encode((self.partitions, rows))
-            storage.write(listing, _sum(data) + data)
+            storage.write(listing, sealed(data))
             kept = {listing, *(file.uri for file in files)}
             for item in storage.listing(self.folder):
                 if item.uri not in kept:
@@ -107,16 +108,9 @@ class Settled:
         return SettledFile(uri, first, last, len(groups), len(edges), digest)
 
 
-def _sum(data: bytes) -> bytes:
-    return xxhash.xxh3_64_intdigest(data).to_bytes(8, "little")
-
-
 def _read_listing(uri: str) -> tuple[tuple[str, ...], tuple[SettledFile, ...]]:
     """Raises StateVersion when it is not what was written."""
-    data = storage.read(uri)
-    if data[:8] != _sum(data[8:]):
-        raise StateVersion(f"{uri} is damaged.", where=uri)
-    partitions, files = codec.decode(data[8:])
+    partitions, files = codec.decode(read_sealed(uri))
     return tuple(partitions), tuple(SettledFile(*file) for file in files)
 
 

@@ -136,12 +136,13 @@ def test_a_branch_step_run_twice(tmp_path):
     assert run(tmp_path, str(tmp_path / "ds"), steps).code == 0
 
 
-def test_a_job_run_again_after_gc(tmp_path):
+@pytest.mark.parametrize("name", ["ds", "a timeout 429"])  # its name says nothing of the store
+def test_a_job_run_again_after_gc(tmp_path, name):
     source = parquet(tmp_path / "1.parquet", {"a": [1, 2, 3]})
     steps = f"[{{create: {{sources: '{source}'}}}}, {{drop: {{where: a = 1}}}}]"
-    assert run(tmp_path, str(tmp_path / "ds"), steps).code == 0
-    assert dsm("gc", tmp_path / "ds", "--older-than", "0d").code == 0
-    said = run(tmp_path, str(tmp_path / "ds"), steps)
+    assert run(tmp_path, str(tmp_path / name), steps).code == 0
+    assert dsm("gc", tmp_path / name, "--older-than", "0d").code == 0
+    said = run(tmp_path, str(tmp_path / name), steps)
     assert said.code in (0, 2)  # done already, or an error that says what to do
 
 
