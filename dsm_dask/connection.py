@@ -13,9 +13,6 @@ import functools
 import json
 import logging
 import os
-import shutil
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +20,13 @@ from typing import Any
 
 from dsm_dask.errors import ClusterError, NotFound, UsageError
 from dsm_dask.versions import PACKAGES, differences, refuse
+from dsm_dask.worker_watch import (
+    ClusterWarning,
+    WorkerWatch,
+    no_worker,
+    patience,
+    waiting_for_one,
+)
 
 ALLOCATION = {
     "MALLOC_ARENA_MAX": "1",
@@ -52,9 +56,12 @@ class Connection:
     borrowed: bool = False
     """Somebody else closes the client."""
 
+    address: str | None = None
+    """The scheduler's, unless the cluster is this machine's."""
+
     @functools.cached_property
-    def watch(self) -> PauseWatch:
-        return PauseWatch(self.client)
+    def watch(self) -> WorkerWatch:
+        return WorkerWatch(self.client, self.address)
 
     def close(self) -> None:
         self.watch.stop()
@@ -74,66 +81,6 @@ def _without_tracebacks() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-PAUSED_SECONDS = 60.0
-"""Workers that have all been paused for so long will not go on by themselves."""
-
-LOOK_SECONDS = 5.0
-
-
-class PauseWatch:
-    """Ends the waiting for workers that are all paused, and tells why.
-
-    Dask pauses a worker whose memory is full. It goes on when results have been spilled to its
-    disk; when the disk is full, too, everybody would wait for ever. Then dsm's tasks are cancelled.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self.cause: ClusterError | None = None
-        self._client = client
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-
-    def _look(self) -> None:
-        since: float | None = None
-        while not self._over.wait(LOOK_SECONDS):
-            try:
-                workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-                paused = bool(workers) and all(one["status"] == "paused" for one in workers)
-                since = (since or time.monotonic()) if paused else None
-                if since is not None and time.monotonic() - since >= PAUSED_SECONDS:
-                    self._give_up(len(workers))
-            except Exception:  # noqa: BLE001 - who waits hears that the scheduler is away
-                since = None
-
-    def _give_up(self, workers: int) -> None:
-        from distributed import Future
-
-        free, folder = min(self._client.run(_room).values())
-        self.cause = ClusterError(
-            f"All workers ({workers}) have been paused for {PAUSED_SECONDS:.0f} s: their memory is "
-            f"full, and they cannot spill it to their disks; {folder} has {free >> 20:,} MB left.",
-            where=folder,
-            valid="Give workers more memory, or a --local-directory with more room, and run the "
-            "same command again: finished partitions are not repeated.",
-        )
-        ours = [key for key in list(self._client.futures) if str(key).startswith(OURS)]
-        self._client.cancel([Future(key, self._client) for key in ours], force=True)
-
-
-OURS = "dsm-"
-"""What the keys of our tasks begin with."""
-
-
-def _room(dask_worker: Any) -> tuple[int, str]:
-    """Free bytes where a worker spills to."""
-    folder = dask_worker.local_directory
-    return shutil.disk_usage(folder).free, folder
 
 
 def is_remote(address: str | None) -> bool:
@@ -157,12 +104,12 @@ def connect(address: str | None, workers: int | None) -> Connection:
     import dask
 
     if address is None and (client := _client_of_task()):
-        return Connection(client, borrowed=True)
+        return _borrowed(client)
     address = address or dask.config.get("scheduler-address", None)
     if address is not None:
         return _to(address)
     if workers is None and (client := _current_client()):
-        return Connection(client, borrowed=True)
+        return _borrowed(client)
     try:
         cluster = _local_cluster(workers)
         return Connection(_client(cluster), cluster)
@@ -180,7 +127,12 @@ def _to(address: str) -> Connection:
     except BaseException:
         client.close(timeout=10)
         raise
-    return Connection(client)
+    return Connection(client, address=address)
+
+
+def _borrowed(client: Any) -> Connection:
+    """Of the one in a task of a worker, and of one that somebody made."""
+    return Connection(client, borrowed=True, address=client.scheduler.address)
 
 
 def address_in(scheduler_file: str) -> str:
@@ -217,10 +169,12 @@ def _check_versions(client: Any, address: str) -> None:
     from distributed import wait
 
     if not client.nthreads():
-        warnings.warn(
-            f"{address} has no worker yet: waiting for one.", ClusterWarning, stacklevel=4
-        )
-        wait(client.submit(os.getpid, pure=False))
+        limit = patience()
+        warnings.warn(waiting_for_one(address, limit), ClusterWarning, stacklevel=4)
+        try:
+            wait(client.submit(os.getpid, pure=False), timeout=limit)
+        except TimeoutError:
+            raise no_worker(address, limit) from None
     names = [name for name in PACKAGES if name != "python"]
     found = client.get_versions(packages=names)
     workers = {name: one["packages"] for name, one in found["workers"].items() if one}
@@ -229,10 +183,6 @@ def _check_versions(client: Any, address: str) -> None:
     refuse(told, address)
     for one in told:
         warnings.warn(f"{address}: {one}; this should do no harm.", ClusterWarning, stacklevel=4)
-
-
-class ClusterWarning(UserWarning):
-    """Something about a cluster that a person should know, and that stops nothing."""
 
 
 def _unreachable(address: str | None, error: Exception) -> ClusterError:

@@ -31,6 +31,7 @@ from dsm_dask.task import (
     Answer,
     FinishTask,
     FoldTask,
+    JointTask,
     LoadTask,
     MapTask,
     MergeTask,
@@ -201,19 +202,54 @@ class Engine:
         (encoded,) = self._scanned(table, Scan(tuple(folds)), label, unfinished=True)
         return tuple(codec.decode(encoded))
 
+    def over_states(
+        self,
+        function: Callable[..., R],
+        sides: Sequence[tuple[Table, Sequence[Fold[Any, Any]]]],
+        *,
+        label: str = "Reading",
+    ) -> R:
+        """``function`` of the merged states of several tables, a tuple for each, computed on a
+        worker: of all states only its result, which should be small, crosses the network.
+        """
+        for table, folds in sides:
+            check_columns(table, [column for fold in folds for column in fold.columns])
+        todo = [_Side.of(table, Scan(tuple(folds))) for table, folds in sides]
+        finishes = [FinishTask(side.scan, self.options) for side in todo]
+        joint = JointTask(function, tuple(finishes), (1,) * len(todo), self.options)
+        known = [side.keep for side in todo if side.keep is not None and side.keep.is_known()]
+        found: list[R]
+        if len(known) == len(todo):
+            with contextlib.suppress(StateVersion):  # it went away
+                found = self._received(joint(*(LoadTask(k, self.options)() for k in known)))
+                return found[0]
+        parts = [self._branches(side, whole=side.keep in known) for side in todo]
+        joint = JointTask(
+            function,
+            tuple(
+                self._keeping(finish, side, branches)
+                for finish, side, branches in zip(finishes, todo, parts, strict=True)
+            ),
+            tuple(len(branches) for branches in parts),
+            self.options,
+        )
+        found = self._reduced([one for branches in parts for one in branches], joint, label)
+        return found[0]
+
     def _scanned(
         self, table: Table, scan: Scan, label: str, cache: bool = True, unfinished: bool = False
     ) -> list[Any]:
-        partitions = table.partitions()
-        store: StateStore | None = getattr(table, "states", None) if cache else None
-        keep = keeping(store, scan.members, partitions) if store and partitions else None
+        side = _Side.of(table, scan, cache)
         finish = FinishTask(scan, self.options, unfinished=unfinished)
-        if keep is not None:
+        if side.keep is not None:
             with contextlib.suppress(StateVersion):  # not kept
-                return self._received(finish(LoadTask(keep, self.options)()))
-        branches = self._branches(partitions, scan, store, keep)
-        if len(branches) > 1:
-            finish = dataclasses.replace(finish, keep=keep)
+                return self._received(finish(LoadTask(side.keep, self.options)()))
+        branches = self._branches(side)
+        return self._reduced(branches, self._keeping(finish, side, branches), label)
+
+    def _reduced(
+        self, branches: Sequence[Branch], finish: FinishTask | JointTask, label: str
+    ) -> list[Any]:
         calls = [call for branch in branches for call in branch.calls]
         with Step(self.progress, label, sum(len(call.items) for call in calls)) as progress:
             return self._received(
@@ -222,32 +258,38 @@ class Engine:
                 )
             )
 
-    def _branches(
-        self,
-        partitions: Sequence[Partition],
-        scan: Scan,
-        store: StateStore | None,
-        keep: Kept | None,
-    ) -> list[Branch]:
-        """The calls for each aligned run of partitions; one that loads it, when it is known."""
-        size = group_size(partitions)
-        runs = [partitions[run.start : run.stop] for run in aligned(len(partitions))]
+    @staticmethod
+    def _keeping(finish: FinishTask, side: _Side, branches: Sequence[Branch]) -> FinishTask:
+        """It keeps what it merges of several branches; of a single one, that did."""
+        return dataclasses.replace(finish, keep=side.keep) if len(branches) > 1 else finish
+
+    def _branches(self, side: _Side, whole: bool = False) -> list[Branch]:
+        """The calls for each aligned run of partitions; one that loads it, when it is known, or
+        for the ``whole``, when that is."""
+        size = group_size(side.partitions)
+        runs = [side.partitions[run.start : run.stop] for run in aligned(len(side.partitions))]
+        if whole and side.keep is not None:
+            return [self._loading(side, side.partitions, side.keep)]
         found = []
         for run in runs:
-            kept = keep if len(runs) == 1 else None
-            if store and 1 < len(run) < len(partitions):  # of a single one, its own are kept
-                kept = keeping(store, scan.members, run)
-            if kept is not None and kept is not keep and kept.is_known():
-                again = FoldTask(scan, tuple(run), store, self.options, self.on_error, kept)
-                found.append(Branch((LoadTask(kept, self.options, again),), None))
+            kept = side.keep if len(runs) == 1 else None
+            if side.store and 1 < len(run) < len(side.partitions):  # of a single one, its own are
+                kept = keeping(side.store, side.scan.members, run)
+            if kept is not None and kept is not side.keep and kept.is_known():
+                found.append(self._loading(side, run, kept))
                 continue
             groups = [tuple(run[i : i + size]) for i in range(0, len(run), size)]
             own = kept if len(groups) == 1 else None
-            calls = [
-                FoldTask(scan, group, store, self.options, self.on_error, own) for group in groups
-            ]
-            found.append(Branch(tuple(calls), MergeTask(scan, self.options, kept)))
+            calls = tuple(self._folding(side, group, own) for group in groups)
+            found.append(Branch(calls, MergeTask(side.scan, self.options, kept)))
         return found
+
+    def _loading(self, side: _Side, run: Sequence[Partition], kept: Kept) -> Branch:
+        again = self._folding(side, tuple(run), kept)
+        return Branch((LoadTask(kept, self.options, again),), None)
+
+    def _folding(self, side: _Side, group: tuple[Partition, ...], kept: Kept | None) -> FoldTask:
+        return FoldTask(side.scan, group, side.store, self.options, self.on_error, kept)
 
     def _received(self, payload: bytes) -> list[Any]:
         self.client_bytes += len(payload)
@@ -255,3 +297,20 @@ class Engine:
         self.io += answer.io
         self.skipped.extend(answer.skipped)
         return list(answer.results)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    """A table and what is computed of it; where states are kept, if they are."""
+
+    scan: Scan
+    partitions: Sequence[Partition]
+    store: StateStore | None
+    keep: Kept | None
+
+    @staticmethod
+    def of(table: Table, scan: Scan, cache: bool = True) -> _Side:
+        partitions = table.partitions()
+        store: StateStore | None = getattr(table, "states", None) if cache else None
+        keep = keeping(store, scan.members, partitions) if store and partitions else None
+        return _Side(scan, partitions, store, keep)

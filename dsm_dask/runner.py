@@ -17,14 +17,14 @@ from typing import Any
 from dsm_dask.connection import (
     DRIVER,
     LOST_WORKERS,
-    OURS,
     Connection,
     client_in_use,
     connect,
     is_remote,
 )
 from dsm_dask.errors import ClusterError, DsmError, PartitionFailed
-from dsm_dask.task import FinishTask, FoldTask, LoadTask, MergeTask, Skipped
+from dsm_dask.task import FinishTask, FoldTask, JointTask, LoadTask, MergeTask, Skipped
+from dsm_dask.worker_watch import OURS
 
 FAN_IN = 8
 """States merged by one task."""
@@ -64,7 +64,10 @@ class Inline:
             done(index)
 
     def reduce(
-        self, branches: Sequence[Branch], finish: FinishTask, done: Callable[[int], None]
+        self,
+        branches: Sequence[Branch],
+        finish: FinishTask | JointTask,
+        done: Callable[[int], None],
     ) -> bytes:
         calls = [call for branch in branches for call in branch.calls]
         payloads = self.run(calls, done)
@@ -146,7 +149,10 @@ class Cluster:
                 following += 1
 
     def reduce(
-        self, branches: Sequence[Branch], finish: FinishTask, done: Callable[[int], None]
+        self,
+        branches: Sequence[Branch],
+        finish: FinishTask | JointTask,
+        done: Callable[[int], None],
     ) -> bytes:
         """One payload: states are merged on workers, neighbours first, as they become ready."""
         calls = [call for branch in branches for call in branch.calls]

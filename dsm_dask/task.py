@@ -227,10 +227,11 @@ class MergeTask:
     keep: Kept | None = None
 
     def __call__(self, *payloads: bytes) -> bytes:
-        answer, merged = self._joined(payloads)
+        answer, merged = self.joined(payloads)
         return dataclasses.replace(answer, results=(codec.encode(merged),)).dump()
 
-    def _joined(self, payloads: Sequence[bytes]) -> tuple[Answer, tuple[Any, ...]]:
+    def joined(self, payloads: Sequence[bytes]) -> tuple[Answer, tuple[Any, ...]]:
+        """The merged states, and an answer without them."""
         answers = [Answer.load(payload) for payload in payloads]
         skipped = tuple(one for answer in answers for one in answer.skipped)
         with _worker(self.options) as moved:
@@ -248,9 +249,31 @@ class FinishTask(MergeTask):
     unfinished: bool = False
 
     def __call__(self, *payloads: bytes) -> bytes:
-        answer, states = self._joined(payloads)
+        answer, states = self.joined(payloads)
         results = (codec.encode(states),) if self.unfinished else self.scan.finished(states)
         return dataclasses.replace(answer, results=results).dump()
+
+
+@dataclasses.dataclass(frozen=True)
+class JointTask:
+    """``function`` of the merged states of several tables: of each, ``counts`` many answers."""
+
+    function: Callable[..., Any]
+    finishes: tuple[FinishTask, ...]
+    counts: tuple[int, ...]
+    options: storage.Options
+
+    def __call__(self, *payloads: bytes) -> bytes:
+        left, total, skipped, sides = list(payloads), IO(), [], []
+        for finish, count in zip(self.finishes, self.counts, strict=True):
+            answer, states = finish.joined(left[:count])
+            del left[:count]
+            sides.append(states)
+            total += answer.io
+            skipped += answer.skipped
+        with _worker(self.options) as moved:
+            result = self.function(*sides)
+        return Answer((result,), total + moved(), tuple(skipped)).dump()
 
 
 def _kept(states: tuple[Any, ...], keep: Kept | None) -> tuple[Any, ...]:

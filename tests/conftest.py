@@ -1,24 +1,23 @@
-"""What all tests share: an S3 server for the session, a bucket for each test."""
+"""What all tests share: an S3 server and a cluster for the session, a bucket and a place for each
+test."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from dsm_dask.engine import Engine
 from dsm_dask.testing.s3 import S3Server
 
 # The machine's speed is not under test. In CI the examples are the same every time, so a failure
 # there can be repeated; elsewhere every run looks at new ones.
 settings.register_profile(
-    "ci",
-    deadline=None,
-    derandomize=bool(os.environ.get("CI")),
-    print_blob=True,
-    max_examples=50,  # of the hundred that is usual: the whole suite has twelve minutes
+    "ci", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
 settings.load_profile("ci")
 
@@ -38,3 +37,25 @@ def bucket(s3: S3Server) -> Iterator[str]:
     s3.make_bucket(name)
     yield name
     s3.remove_bucket(name)
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of an empty place that is there: a local folder, or a bucket."""
+    local = request.param == "local"
+    return str(tmp_path) if local else f"s3://{request.getfixturevalue('bucket')}"
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """In this process, with counters at zero."""
+    with Engine(workers=0) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def cluster(s3: S3Server) -> Iterator[Engine]:
+    """Two worker processes that reach the store, for tests that leave them alive."""
+    with Engine(workers=2) as made:
+        made.start()
+        yield made

@@ -80,7 +80,8 @@ def command(
 
     \b
     exact         rows that are equal on some columns;
-                  null equals null; 1, 1.0 and '1' differ
+                  null equals null; 1, 1.0 and '1' differ;
+                  --normalise what texts may differ in
     minhash       texts of which the sets of shingles have a Jaccard
                   similarity of --threshold or more; candidates are
                   found by MinHash and compared exactly
@@ -103,10 +104,11 @@ def command(
     table = open_data(data, out.engine.map)
     show = near.pop("show", None)
     against = [open_data(other, out.engine.map) for other in near.pop("against", ())]
+    differ = method != "exact" or "normalise" in near  # the rows of a cluster
     made = dedup(
         table, columns, method, engine=out.engine, against=against,
         columns=near.pop("columns", False), show=show,
-        cut=CHARACTERS if method != "exact" and (show or html) else None, options=near,
+        cut=CHARACTERS if show or (html and differ) else None, options=near,
         ends={
             "drop": drop, "out": out_uri, "scratch": scratch, "message": message,
             "dry_run": dry_run,

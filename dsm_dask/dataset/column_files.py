@@ -17,16 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import ObjectRecord
+from dsm_dask.dataset.commit import ObjectRecord, checksum_of_file
 from dsm_dask.dataset.lance_calls import lance_call
 from dsm_dask.dataset.links import FILE_VERSION
 from dsm_dask.dataset.partition import BATCH_ROWS, DatasetPartition, Fragment, live_rows
 from dsm_dask.errors import PartitionFailed
 
-_BLOCK = 1 << 20
 _STRUCK_OUT = -2
 """What Lance writes for a field that another file holds now."""
 
@@ -71,7 +69,7 @@ def write_column_file(
             raise _miscounted(fragment, rows)
         with lance_call(root):
             writer.close()
-        record = _checksum(file, path)
+        record = checksum_of_file(file, path)
     return ColumnFile(fragment.id, name, tuple(schema.names), record)
 
 
@@ -87,14 +85,6 @@ def _place(uri: str) -> Iterator[str]:
         file = os.path.join(folder, storage.name(uri))
         yield file
         storage.upload(file, uri)
-
-
-def _checksum(file: str, path: str) -> ObjectRecord:
-    digest = xxhash.xxh3_128()
-    with open(file, "rb") as opened:
-        while block := opened.read(_BLOCK):
-            digest.update(block)
-    return ObjectRecord(path, os.stat(file).st_size, digest.hexdigest())
 
 
 def _physical(

@@ -9,10 +9,11 @@ repeated after its commit finds it and adds nothing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import xxhash
@@ -217,17 +218,28 @@ def lost_race(base: Dataset, error: Exception | None = None) -> CommitConflict:
 
 def checksum(uri: str, path: str) -> ObjectRecord:
     """Read an object back and take its checksum, 16 MB at a time."""
-    digest, size = xxhash.xxh3_128(), storage.info(uri).size
-    step = 16 << 20
-    for start in range(0, size, step):
-        (block,) = storage.read_ranges(uri, [(start, min(start + step, size))])
-        digest.update(block)
-    return ObjectRecord(path, size, digest.hexdigest())
+    size, step = storage.info(uri).size, 16 << 20
+    ranges = [(start, min(start + step, size)) for start in range(0, size, step)]
+    return _summed((storage.read_ranges(uri, [one])[0] for one in ranges), path)
 
 
 def checksum_of(data: bytes, path: str) -> ObjectRecord:
     """The record of bytes that this process wrote itself."""
-    return ObjectRecord(path, len(data), xxhash.xxh3_128_hexdigest(data))
+    return _summed([data], path)
+
+
+def checksum_of_file(file: str, path: str) -> ObjectRecord:
+    """The record of a file of this machine, before it is an object at ``path``."""
+    with open(file, "rb") as opened:
+        return _summed(iter(functools.partial(opened.read, 1 << 20), b""), path)
+
+
+def _summed(blocks: Iterable[bytes], path: str) -> ObjectRecord:
+    digest, size = xxhash.xxh3_128(), 0
+    for block in blocks:
+        digest.update(block)
+        size += len(block)
+    return ObjectRecord(path, size, digest.hexdigest())
 
 
 CHECKSUMS = "_dsm/checksums"

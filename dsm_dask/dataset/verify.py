@@ -33,7 +33,8 @@ class Verified:
     sources: int
     objects: int
     unrecorded: int
-    """Objects that dsm did not write, so that there is no checksum to compare with."""
+    """Objects without a checksum to compare with, since dsm did not write them: only whether they
+    are there was looked at."""
     damaged: tuple[Damage, ...]
 
     @property
@@ -49,7 +50,8 @@ def verify(data: str | Dataset, *, engine: Engine) -> Verified:
     """Compare every source file's size and ETag, and every object's checksum, with the record.
 
     Objects of the dataset (metadata, deletion vectors, managed columns) are read whole, by
-    workers; source files are not read, their ETags are asked for.
+    workers; source files are not read, their ETags are asked for. Of objects without a checksum
+    only those that are gone are damage.
     """
     dataset = open_dataset(data)
     sources, lost = _sources(dataset)
@@ -62,13 +64,17 @@ def verify(data: str | Dataset, *, engine: Engine) -> Verified:
     object_checks = [
         _Objects(dataset.uri, tuple(known[i : i + step])) for i in range(0, len(known), step)
     ]
-    found = engine.map(_check, [*source_checks, *object_checks], label="Verifying")
+    others = [path for path in paths if path not in records]
+    other_checks = [
+        _Unrecorded(dataset.uri, tuple(others[i : i + step])) for i in range(0, len(others), step)
+    ]
+    found = engine.map(_check, [*source_checks, *object_checks, *other_checks], label="Verifying")
     return Verified(
         dataset=dataset.name,
         version=dataset.version,
         sources=len(sources),
         objects=len(paths),
-        unrecorded=len(paths) - len(known),
+        unrecorded=len(others),
         damaged=tuple({d.uri: d for d in [*(d for g in found for d in g), *lost]}.values()),
     )
 
@@ -141,3 +147,13 @@ class _Objects:
         if now.xxh3 != record.xxh3:
             return Damage(uri, "the object's bytes are not those that were written")
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unrecorded:
+    root: str
+    paths: tuple[str, ...]
+
+    def run(self) -> list[Damage]:
+        uris = [storage.join(self.root, path) for path in self.paths]
+        return [Damage(uri, "the object is gone") for uri in uris if not storage.exists(uri)]

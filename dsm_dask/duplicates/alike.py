@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from dsm_dask import storage
 from dsm_dask.duplicates.borderline import described_pairs, weakest
-from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
+from dsm_dask.duplicates.clusters import LARGEST, Clusters, decide, name_of
 from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
 from dsm_dask.duplicates.edges import EdgeFile
 from dsm_dask.duplicates.examples import CUT
 from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated, IndexUse
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.engine import Engine
 from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table

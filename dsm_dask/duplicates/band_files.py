@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,13 +171,13 @@ class BandFile:
 
     def keys_between(self, low: int, high: int) -> U64:
         """(band key, row id) of keys from ``low`` to ``high``, both included, ascending."""
-        return self._left(self.keys.between(self.uri, _START, low, high))
+        return self.left(self.keys.between(self.uri, _START, low, high))
 
     def digests_between(self, low: int, high: int) -> U64:
         """(two numbers of a digest, row id), the first from ``low`` to ``high``, both included."""
-        return self._left(self.digests.between(self.uri, self._digests_at, low, high))
+        return self.left(self.digests.between(self.uri, self._digests_at, low, high))
 
-    def _left(self, records: U64) -> U64:
+    def left(self, records: U64) -> U64:
         """Records of rows that are not gone; successors instead of firsts that are."""
         if self.gone is None:
             return records
@@ -185,9 +186,27 @@ class BandFile:
         records[:, -1] = renamed(records[:, -1], successors)
         return records[~np.isin(records[:, -1], gone)]
 
+    def records(self) -> tuple[U64, U64, U64]:
+        """All keys, digests and copies as they were written, at once: with rows that are gone, too
+        (see :meth:`left`)."""
+        bounds = (_START, self._digests_at, self._copies_at, self._rows_at)
+        with reading(self.uri):
+            (data,) = storage.read_ranges(self.uri, [(_START, self._rows_at)])
+        parts = [data[a - _START : b - _START] for a, b in itertools.pairwise(bounds)]
+        found = []
+        for section, part in zip((self.keys, self.digests), parts, strict=False):
+            records = np.frombuffer(part, "<u8").reshape(-1, section.width)
+            check(_sums(records, section.step) == section.sums, self.uri)
+            found.append(records)
+        self._check_end(parts[2], 0)
+        return found[0], found[1], np.frombuffer(parts[2], "<u8").reshape(-1, 2)
+
     def read_copies(self) -> U64:
         """Pairs of row ids, of shape (copies, 2): the first row of some shingles, and a copy."""
-        pairs = self._all_copies()
+        return self.left_copies(self._all_copies())
+
+    def left_copies(self, pairs: U64) -> U64:
+        """Pairs of copies without the rows that are gone."""
         if self.gone is None:
             return pairs
         gone, successors = self.gone.read()
@@ -227,9 +246,12 @@ class BandFile:
     def _read(self, start: int, size: int, sum_at: int) -> memoryview:
         with reading(self.uri):
             (data,) = storage.read_ranges(self.uri, [(start, start + size)])
+        self._check_end(data, sum_at)
+        return data
+
+    def _check_end(self, data: memoryview, sum_at: int) -> None:
         wanted = int(np.frombuffer(self.sums, "<u8")[sum_at])
         check(xxhash.xxh3_64_intdigest(data) == wanted, self.uri)
-        return data
 
 
 def encode(

@@ -24,25 +24,22 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from dsm_dask import storage
-from dsm_dask.arrays import plain, plain_type
 from dsm_dask.dataset.commit import ObjectRecord, checksum_of
 from dsm_dask.duplicates.components import LIMIT, PIECE, Piece, components
 from dsm_dask.duplicates.decisions import DUPLICATE, KEPT, DecisionWriter
 from dsm_dask.duplicates.directory import Directory, directory
 from dsm_dask.duplicates.edges import TABLE_BITS, EdgeFile, nodes_of, rows_of, tables_of
 from dsm_dask.duplicates.result import Overlap
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.duplicates.shares import read_shares, write_shares
 from dsm_dask.engine import Engine
-from dsm_dask.errors import SchemaError
-from dsm_dask.table import ROW_ID, Partition, Table, check_columns
+from dsm_dask.table import ROW_ID, Partition, Table
 
 U64 = npt.NDArray[np.uint64]
 
@@ -55,73 +52,6 @@ SHOWN = 5
 SIMILARITY_BINS = 20
 _SIZE_EDGES = np.array([2, 3, 4, 5, 6, 8, 11, 21, 51, 101, 1001, 10_001, 100_001, 1_000_001])
 _RANKED = np.dtype([("node", "<u8"), ("rank", "<f8")])
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """Which row of a cluster stays: the ``first``, the ``longest`` value of ``column`` (in
-    characters, bytes or items), or the one with the greatest number in column ``prefer`` (null and
-    NaN come last)."""
-
-    keep: Literal["first", "longest"] = "first"
-    column: str | None = None
-    prefer: str | None = None
-
-    @property
-    def reads(self) -> str | None:
-        """The column that is looked at."""
-        return self.prefer or (self.column if self.keep == "longest" else None)
-
-    def check(self, table: Table) -> None:
-        """Raise UnknownColumn or SchemaError when the rule cannot be applied to a table."""
-        if self.reads is None:
-            return
-        check_columns(table, [self.reads])
-        dtype = plain_type(table.schema.field(self.reads).type)
-        if self.prefer is not None and not _is_number(dtype):
-            raise SchemaError(
-                f"Column {self.prefer!r} is of type {dtype}: there is no best of it.",
-                where=table.uri,
-                valid="--prefer takes a column of numbers, times or booleans.",
-            )
-
-    def ranks(self, column: pa.Array) -> npt.NDArray[np.float64]:
-        """The greatest stays."""
-        values = plain(column)
-        if self.prefer is None:
-            ranks = _lengths(values)
-        else:
-            ranks = values if pa.types.is_floating(values.type) else _as_float(values)
-        found = pc.fill_null(ranks.cast(pa.float64()), -np.inf).to_numpy(zero_copy_only=False)
-        numbers: npt.NDArray[np.float64] = np.where(np.isnan(found), -np.inf, found)
-        return numbers
-
-
-def _is_number(dtype: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)
-        or types.is_decimal(dtype) or types.is_timestamp(dtype) or types.is_date(dtype)
-    )  # fmt: skip
-
-
-def _as_float(values: pa.Array) -> pa.Array:
-    if pa.types.is_date32(values.type):
-        values = values.cast(pa.int32())
-    elif pa.types.is_timestamp(values.type) or pa.types.is_date64(values.type):
-        values = values.cast(pa.int64())
-    return values.cast(pa.float64(), safe=False)
-
-
-def _lengths(values: pa.Array) -> pa.Array:
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return pc.utf8_length(values)
-    types = pa.types
-    if types.is_binary(values.type) or types.is_large_binary(values.type):
-        return pc.binary_length(values)
-    if types.is_fixed_size_binary(values.type):
-        return pc.binary_length(values.cast(pa.large_binary()))
-    return pc.list_value_length(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +106,26 @@ def decide(
     """
     rule.check(tables[0])
     pieces = components(files, folder, engine=engine, limit=limit, piece=piece)
+    return decide_pieces(
+        pieces, tables, rule=rule, reason=reason, engine=engine, folder=folder, run=run,
+        decisions=decisions, largest=largest,
+    )  # fmt: skip
+
+
+def decide_pieces(
+    pieces: Sequence[Piece],
+    tables: Sequence[Table],
+    *,
+    rule: Rule,
+    reason: str,
+    engine: Engine,
+    folder: str,
+    run: str,
+    decisions: str | None = None,
+    largest: int = LARGEST,
+) -> Clusters:
+    """The same for clusters that are known: pieces of whole ones, of which all rows have the
+    smallest one as their root."""
     ranks = _ranks(tables[0], rule, pieces, folder, engine)
     names = tuple(name_of(table) for table in tables[1:])
     work = [
@@ -282,7 +232,7 @@ class _Decide:
         return _Decided(
             clusters=int(counts.sum()),
             duplicates=int(losing.sum()),
-            sizes=_size_histogram(sizes[counts]),
+            sizes=size_histogram(sizes[counts]),
             similarities=np.histogram(edges["similarity"][counted], SIMILARITY_BINS, (0.0, 1.0))[0],
             against=self._overlaps(cluster, tables, own, live),
             largest=_largest(members, heads, np.where(counts, sizes, 0), self.largest),
@@ -335,7 +285,13 @@ class _Decide:
         return checksum_of(data, uri)
 
 
-def _size_histogram(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def no_sizes() -> npt.NDArray[np.int64]:
+    """The :func:`size_histogram` of no clusters."""
+    return np.zeros(len(_SIZE_EDGES), np.int64)
+
+
+def size_histogram(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many clusters are of each range of sizes."""
     return np.bincount(
         np.searchsorted(_SIZE_EDGES, sizes, "right") - 1, minlength=len(_SIZE_EDGES)
     ).astype(np.int64)
@@ -361,18 +317,13 @@ def _largest(
 def _merged(found: Sequence[_Decided], names: Sequence[str], largest: int) -> Clusters:
     if not found:
         return Clusters(against=tuple(Overlap(name, 0, 0, 0) for name in names))
-    sizes = sum((one.sizes for one in found), np.zeros(len(_SIZE_EDGES), np.int64))
+    sizes = sum((one.sizes for one in found), no_sizes())
     alike = sum((one.similarities for one in found), np.zeros(SIMILARITY_BINS, np.int64))
     shared = sum((one.against for one in found), np.zeros((len(names), 3), np.int64))
-    ends = [*(_SIZE_EDGES[1:] - 1).tolist(), 1 << TABLE_BITS]
     return Clusters(
         clusters=sum(one.clusters for one in found),
         duplicates=sum(one.duplicates for one in found),
-        sizes=tuple(
-            (least, most, count)
-            for least, most, count in zip(_SIZE_EDGES.tolist(), ends, sizes.tolist(), strict=True)
-            if count
-        ),
+        sizes=size_bins(sizes),
         similarities=_bins(alike),
         against=tuple(
             Overlap(name, *counts) for name, counts in zip(names, shared.tolist(), strict=True)
@@ -385,6 +336,16 @@ def _merged(found: Sequence[_Decided], names: Sequence[str], largest: int) -> Cl
             )
         ),
         records=tuple(one.record for one in found if one.record is not None),
+    )
+
+
+def size_bins(counts: npt.NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    """A :func:`size_histogram` as (least, most, clusters), without what is empty."""
+    ends = [*(_SIZE_EDGES[1:] - 1).tolist(), 1 << TABLE_BITS]
+    return tuple(
+        (least, most, count)
+        for least, most, count in zip(_SIZE_EDGES.tolist(), ends, counts.tolist(), strict=True)
+        if count
     )
 
 

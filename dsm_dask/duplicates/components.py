@@ -106,7 +106,7 @@ class _InMemory:
 
     def __call__(self, files: Sequence[EdgeFile]) -> list[Piece] | None:
         edges = _distinct(files, self.limit)
-        return None if edges is None else _write_pieces(*_labelled(edges), self.folder, self.piece)
+        return None if edges is None else write_pieces(*_labelled(edges), self.folder, self.piece)
 
 
 def _distinct(files: Sequence[EdgeFile], limit: int) -> Records | None:
@@ -153,7 +153,7 @@ def _labelled(edges: Records) -> tuple[Records, Records]:
     return members[np.argsort(roots, kind="stable")], edges[order]
 
 
-def _write_pieces(
+def write_pieces(
     members: Records, edges: Records, folder: str, size: int, name: str = "piece"
 ) -> list[Piece]:
     """Cut sorted members and edges between components."""
@@ -367,4 +367,4 @@ class _Gather:
             edges["right"][1:] == edges["right"][:-1]
         )
         kept = edges[~again][list(EDGE.names or ())].astype(EDGE)
-        return _write_pieces(members, kept, self.folder, self.piece, f"piece-{self.share:05d}")
+        return write_pieces(members, kept, self.folder, self.piece, f"piece-{self.share:05d}")

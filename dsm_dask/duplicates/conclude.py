@@ -16,11 +16,12 @@ from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, found_before
 from dsm_dask.dataset.drop import drop_rows
 from dsm_dask.dataset.version import Dataset, changes_of, properties, refuse_overtaken
-from dsm_dask.duplicates.clusters import Clusters, Rule, name_of
+from dsm_dask.duplicates.clusters import Clusters, name_of
 from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter, listed_between
 from dsm_dask.duplicates.edges import MOST_TABLES
 from dsm_dask.duplicates.places import Places, check_places, decisions_folder, places
 from dsm_dask.duplicates.result import Deduplicated
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.engine import Engine
 from dsm_dask.errors import SchemaError, UsageError
 from dsm_dask.table import ROW_ID, Table

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dsm_dask.duplicates.alike import dedup_alike
-from dsm_dask.duplicates.clusters import LARGEST, Rule
+from dsm_dask.duplicates.clusters import LARGEST
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.duplicates.methods import method_of
 from dsm_dask.duplicates.near import dedup_near
+from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.presets import settings
 from dsm_dask.duplicates.result import Deduplicated
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError, nearest
 from dsm_dask.table import Table
@@ -19,7 +21,7 @@ from dsm_dask.table import Table
 _ALL = {"drop", "out", "scratch", "message"}
 _ENDS = {"keep", "prefer", "against", "columns", "show"}
 METHODS = {
-    "exact": set[str](),
+    "exact": _ENDS | {"normalise"},
     "minhash": _ENDS | {
         "threshold", "shingle", "permutations", "bands", "rows", "preset", "normalise", "verify",
         "seed", "match_empty",
@@ -47,27 +49,28 @@ def dedup(
     """Find the rows of ``table`` that are duplicates on the columns ``on``.
 
     ``ends`` are what all methods take: drop, out, scratch, message, dry_run. ``options`` are those
-    of the method: of :func:`dsm_dask.duplicates.presets.settings` for ``minhash``, of
-    :func:`dsm_dask.duplicates.methods.method_of`, ``keep`` and ``prefer`` for the others. ``show``
-    clusters are described, with ``cut`` characters of the texts of all their rows.
+    of the method: of :func:`dsm_dask.duplicates.presets.settings` for ``minhash``; ``keep`` and
+    ``prefer`` for the others, with ``normalise`` for ``exact``, and with those of
+    :func:`dsm_dask.duplicates.methods.method_of`. ``show`` clusters are described, with ``cut``
+    characters of the texts of all their rows.
 
     Raises UsageError for a method that there is not, and for what does not go with it.
     """
     given = {"against": against, "columns": columns, "show": show}
     check_options(method, [*options, *(name for name, value in given.items() if value)])
-    if method == "exact":
-        return dedup_exact(table, on, engine=engine, **ends)
-    if len(on) != 1:
+    if len(on) != 1 and method != "exact":
         raise UsageError(f"Method {method} compares one column.", valid="--on COL")
     ends = {**ends, "against": against, "columns": columns, "largest": max(show or 0, LARGEST)}
     if cut is not None:
         ends["cut"] = cut
+    rest = dict(options)
     if method == "minhash":
-        rest = dict(options)
         near = settings(rest.pop("preset", None), **rest)
         return dedup_near(table, on[0], near, engine=engine, **ends)
-    rest = dict(options)
     rule = Rule(rest.pop("keep", "first"), prefer=rest.pop("prefer", None))
+    if method == "exact":
+        steps = Normalise.parse(rest.pop("normalise", ()))
+        return dedup_exact(table, on, engine=engine, rule=rule, normalise=steps, **ends)
     found = method_of(method, on[0], **rest)
     return dedup_alike(table, found, engine=engine, rule=rule, **ends)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xxhash
 
 from dsm_dask import storage
-from dsm_dask.duplicates.damage import check, reading
+from dsm_dask.duplicates.damage import DamagedFile, check, reading
 from dsm_dask.duplicates.keys import first_of_runs
 
 U64 = npt.NDArray[np.uint64]
@@ -48,6 +48,20 @@ class Gone:
         check(xxhash.xxh3_64_intdigest(raw) == self.sum, self.uri)
         found = np.frombuffer(raw, "<u8")
         return found[: self.rows], found[self.rows :].reshape(-1, 2)
+
+    def is_whole(self) -> bool:
+        """Whether it is what was written: reads all of it."""
+        try:
+            self.read()
+        except DamagedFile:
+            return False
+        return True
+
+    def kept(self, uri: str) -> Gone:
+        """The same at another place."""
+        with reading(self.uri):
+            storage.write(uri, storage.read(self.uri), durable=False)
+        return dataclasses.replace(self, uri=uri)
 
 
 def renamed(rows: U64, successors: U64) -> U64:

@@ -95,6 +95,38 @@ def split(high: Any, low: Any, rows: Any, bits: int, firsts: Any, rest: Any, beg
 
 
 @_compiled
+def left(firsts: Any, rest: Any, live_firsts: Any, live_rest: Any, begins: Any) -> Any:
+    """First rows, other rows and begins as of :func:`split`, of live rows only. Of a key whose
+    first row is gone, the first live one of its other rows takes its place."""
+    size, more = live_firsts.sum(), live_rest.sum()
+    made, others = firsts[: size + more].copy(), rest[:more].copy()
+    kept = np.empty_like(begins)
+    numbers = np.full(len(firsts), -1, np.int64)
+    first = other = 0
+    for prefix in range(begins.shape[1] - 1):
+        kept[0, prefix], kept[1, prefix] = first, other
+        for k in range(begins[0, prefix], begins[0, prefix + 1]):
+            if live_firsts[k]:
+                made[first], numbers[k] = firsts[k], first
+                made[first].count = 1
+                first += 1
+        for i in range(begins[1, prefix], begins[1, prefix + 1]):
+            if not live_rest[i]:
+                continue
+            key = rest[i].first
+            if numbers[key] < 0:
+                made[first], numbers[key] = firsts[key], first
+                made[first].row, made[first].count = rest[i].row, 1
+                first += 1
+            else:
+                made[numbers[key]].count += 1
+                others[other].row, others[other].first = rest[i].row, numbers[key]
+                other += 1
+    kept[0, -1], kept[1, -1] = first, other
+    return made[:first], others[:other], kept
+
+
+@_compiled
 def group(records: Any, skipped: int, bits: int, decide: bool) -> Any:
     """Of records of keys that share the first ``skipped`` bits: for each the number of its key; of
     each key the least row, the number of its record, and how many rows; and, to ``decide``, the
@@ -141,13 +173,14 @@ def group(records: Any, skipped: int, bits: int, decide: bool) -> Any:
 
 
 @_compiled
-def sums(data: Any, begins: Any, size: int) -> Any:
-    """A 64-bit checksum of the records of each prefix, and of where they begin and end. ``data`` is
-    bytes, from the first of the prefixes on; ``size`` is that of a record."""
+def sums(data: Any, begins: Any, size: int, salt: Any) -> Any:
+    """A 64-bit checksum of the records of each prefix, of where they begin and end, and of a
+    ``salt`` (uint64). ``data`` is bytes, from the first of the prefixes on; ``size`` is that of a
+    record."""
     found = np.empty(len(begins) - 1, np.uint64)
     for prefix in range(len(found)):
         start, stop = np.int64(begins[prefix]), np.int64(begins[prefix + 1])
-        seed = mixed(np.uint64(start)) ^ np.uint64(stop)
+        seed = mixed(np.uint64(start) ^ salt) ^ np.uint64(stop)
         first = np.int64(begins[0])
         begin, end = (start - first) * size, (stop - first) * size
         found[prefix] = hash_text(data, begin, end, seed)  # type: ignore[arg-type]

@@ -1,24 +1,14 @@
-"""Key files: the shuffle of exact deduplication, through the store.
+"""Hashing for exact deduplication: a key file of each partition, computed once.
 
-One object a partition, ordered by the first bits of the hashes, with an index of these prefixes, so
-that any task reads its share of the hashes from every file by byte range. Rows that repeat within
-the partition are set apart: one record a distinct hash takes part in the global grouping, so a
-value that a million rows share costs one record a partition. The object is named by what it was
-computed from: it is also the cache of the next run.
-
-Layout, little-endian: magic, XXH3-64 of the next three, ``firsts``, ``rest``, ``bits`` (u64 each);
-an index of ``2^bits + 1`` entries (number of the first of a prefix's first rows, and of its other
-rows; the checksums of both: u64 each); then the first rows (hash high, hash low, row id: u64 each;
-count: u32) and the other rows (row id: u64; number of the first row of its hash: u32), both in the
-order of the prefixes, and of one prefix in that of the row ids. Whatever is read is checked first:
-:class:`~dsm_dask.duplicates.damage.DamagedFile` is raised when it is not what was written.
+A key file is named by what the rows of its partition hold, whichever of them were dropped: it is
+the cache of the next run. After a drop the keys of the rows that are left are taken out of it;
+nothing is read or hashed again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,148 +18,104 @@ import pyarrow as pa
 import xxhash
 
 from dsm_dask import storage
-from dsm_dask.duplicates.damage import DamagedFile, check, reading
-from dsm_dask.errors import NotFound
+from dsm_dask.arrays import plain_type
+from dsm_dask.duplicates.damage import DamagedFile
+from dsm_dask.duplicates.key_files import FIRST, REST, SUFFIX, KeyFile, read_keys, write_keys
+from dsm_dask.duplicates.lasting_name import lasting_name
+from dsm_dask.duplicates.normalise import Normalise
+from dsm_dask.errors import AccessDenied, CannotWrite
 from dsm_dask.hashing import hash_lanes
 from dsm_dask.table import ROW_ID, Partition
 
-MAGIC = int.from_bytes(b"dsmkeys4", "little")
-HEADER = 5 * 8
-ENTRY = np.dtype([("first", "<u8"), ("other", "<u8"), ("firsts", "<u8"), ("rest", "<u8")])
-FIRST = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8"), ("count", "<u4")])
-REST = np.dtype([("row", "<u8"), ("first", "<u4")])
 MOST_BITS = 12
 PIECE = 512
 """Rows of one prefix, about, as long as there are bits for so many prefixes."""
 
 U64 = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.int64]
 _NONE = np.empty(0, np.uint64)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Share:
-    """What a key file holds of one bucket of hashes."""
-
-    firsts: npt.NDArray[Any]
-    """The first rows, of type :data:`FIRST`."""
-    index: npt.NDArray[Any]
-    """Of the prefixes that were read, of type :data:`ENTRY`, and of the one after."""
-    numbers: Ints | None = None
-    """Where each first row that was read is in ``firsts``, -1 for those of other buckets; None when
-    all are there."""
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyFile:
-    """Where the keys of a partition are, and how many."""
-
-    uri: str
-    firsts: int
-    rest: int
-    bits: int
-
-    @property
-    def size(self) -> int:
-        return self._base + self.firsts * FIRST.itemsize + self.rest * REST.itemsize
-
-    @property
-    def _base(self) -> int:
-        return HEADER + ENTRY.itemsize * int(2**self.bits + 1)
-
-    def share(self, bucket: int, bits: int) -> Share:
-        """The first rows of which the hash begins with ``bucket``, a number of ``bits`` bits."""
-        shift = self.bits - bits
-        low = bucket << shift if shift >= 0 else bucket >> -shift
-        begin = HEADER + low * ENTRY.itemsize
-        with reading(self.uri):
-            stop = begin + ((1 << max(0, shift)) + 1) * ENTRY.itemsize
-            (raw,) = storage.read_ranges(self.uri, [(begin, stop)])
-        index = np.frombuffer(raw, ENTRY)
-        records = self._records(FIRST, self._base, index["first"], index["firsts"], self.firsts)
-        if shift >= 0 or not len(records):
-            return Share(records, index)
-        kept = records["high"] >> np.uint64(64 - bits) == bucket
-        numbers = np.where(kept, np.cumsum(kept) - 1, -1)
-        return Share(records[kept], index, numbers)
-
-    def others(self, share: Share) -> tuple[Ints, U64]:
-        """The rows that repeat a row of a share of this file: where that is, and their row ids."""
-        index, base = share.index, self._base + self.firsts * FIRST.itemsize
-        records = self._records(REST, base, index["other"], index["rest"], self.rest)
-        numbers = records["first"].astype(np.int64) - int(index["first"][0])
-        if share.numbers is not None:
-            numbers = share.numbers[numbers]
-            records, numbers = records[numbers >= 0], numbers[numbers >= 0]
-        return numbers, records["row"].copy()
-
-    def _records(
-        self, kind: np.dtype[Any], base: int, starts: U64, sums: U64, count: int
-    ) -> npt.NDArray[Any]:
-        """Records of neighbouring prefixes, which begin where ``starts`` says; checked."""
-        from dsm_dask.duplicates.key_kernels import sums as sums_of
-
-        check(bool(starts[-1] <= count and not (starts[1:] < starts[:-1]).any()), self.uri)
-        begin, stop = (base + int(starts[place]) * kind.itemsize for place in (0, -1))
-        data: Any = b""
-        if begin < stop:
-            with reading(self.uri):
-                (data,) = storage.read_ranges(self.uri, [(begin, stop)])
-        found = sums_of(np.frombuffer(data, np.uint8), starts, kind.itemsize)
-        check(bool((found == sums[:-1]).all()), self.uri)
-        return np.frombuffer(data, kind)
 
 
 @dataclasses.dataclass(frozen=True)
 class WriteKeys:
-    """Hash the rows of a partition and store them by hash, unless they are stored already, in
-    ``folder`` or in the folder ``known``. Files that are ``damaged`` are not used but replaced."""
+    """Hash the rows of a partition and store them by hash, unless they are stored already.
+
+    What is stored is looked for in ``folders``, the first of which that may be written to takes a
+    new file; and in ``known`` before. ``work`` takes what is of this run only. Texts are normalised
+    by the ``steps`` before they are hashed. Files that are ``damaged`` are not used but replaced.
+    """
 
     columns: tuple[str, ...]
-    folder: str
-    known: str | None = None
+    folders: tuple[str, ...]
+    known: tuple[str, ...] = ()
+    work: str | None = None
+    steps: Normalise = dataclasses.field(default_factory=Normalise)
     damaged: frozenset[str] = frozenset()
 
     def __call__(self, partition: Partition) -> KeyFile:
+        digest = xxhash.xxh3_64_intdigest(partition.fingerprint.encode())
         name = self.name(partition)
-        for folder in dict.fromkeys((self.known or self.folder, self.folder)):
-            known = self._known(storage.join(folder, name))
-            if known is not None and known.uri not in self.damaged:
-                return known
-        return self._write(storage.join(self.folder, name), partition)
+        own = f"{name.removesuffix(SUFFIX)}-{digest:016x}{SUFFIX}"
+        taken = False
+        for folder in dict.fromkeys((*self.known, *self.folders)):
+            file = read_keys(storage.join(folder, name))
+            if file is not None and file.made_of != digest:
+                taken = True
+                file = read_keys(storage.join(folder, own)) or self._left(file, partition, digest)
+            if file is not None and file.uri not in self.damaged:
+                return file
+        # Nothing whole is ever replaced: another run may be reading it.
+        return self._write(own if taken else name, partition, digest)
 
     def name(self, partition: Partition) -> str:
-        values = partition.values_fingerprint([*self.columns, ROW_ID])
-        text = repr((partition.fingerprint, values, self.columns)).encode()
-        return hashlib.blake2b(text, digest_size=16).hexdigest() + ".keys"
+        """What the file of a partition is called, whichever of its rows were dropped."""
+        computed = (repr(self.columns), *self.steps.steps)
+        return lasting_name(partition, self.columns, *computed) + SUFFIX
 
-    def _known(self, uri: str) -> KeyFile | None:
-        with contextlib.suppress(NotFound, DamagedFile):
-            size = storage.info(uri).size
-            if size < HEADER:
-                return None
-            with reading(uri):
-                (raw,) = storage.read_ranges(uri, [(0, HEADER)])
-            magic, whole, firsts, rest, bits = np.frombuffer(raw, "<u8").tolist()
-            if magic == MAGIC and whole == xxhash.xxh3_64_intdigest(raw[16:]):
-                found = KeyFile(uri, firsts, rest, bits)
-                return found if size == found.size else None
+    def _left(self, file: KeyFile, partition: Partition, digest: int) -> KeyFile | None:
+        """What a file that was made of other rows of a partition tells of those that it has now;
+        None when it does not know them all."""
+        if self.work is None:
+            return None
+        batches = [batch.column(0).to_numpy() for batch in partition.read([ROW_ID])]
+        live = np.sort(np.concatenate([_NONE, *batches]))
+        uri = storage.join(self.work, "keys", f"{digest:016x}-{storage.name(file.uri)}")
+        with contextlib.suppress(DamagedFile):
+            return file.without(live, digest, uri)
         return None
 
-    def _write(self, uri: str, partition: Partition) -> KeyFile:
+    def _write(self, name: str, partition: Partition, digest: int) -> KeyFile:
         high, low, rows = [_NONE], [_NONE], [_NONE]
         for batch in _batches(partition, [*self.columns, ROW_ID]):
-            lanes = hash_lanes([batch.column(name) for name in self.columns])
+            lanes = hash_lanes([self._normal(batch.column(name)) for name in self.columns])
             high.append(lanes[0])
             low.append(lanes[1])
             rows.append(batch.column(ROW_ID).to_numpy())
-        index, firsts, rest = _split(*(np.concatenate(part) for part in (high, low, rows)))
-        bits = (len(index) - 1).bit_length() - 1
-        header = np.array([MAGIC, 0, len(firsts), len(rest), bits], "<u8")
-        header[1] = xxhash.xxh3_64_intdigest(header[2:].tobytes())
-        parts = [part.view(np.uint8).data for part in (header, index, firsts, rest)]
-        storage.write(uri, b"".join(parts), durable=False)
-        return KeyFile(uri, len(firsts), len(rest), bits)
+        parts = _split(*(np.concatenate(part) for part in (high, low, rows)))
+        for folder in self.folders[:-1]:
+            with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read there
+                return write_keys(storage.join(folder, name), *parts, digest)
+        return write_keys(storage.join(self.folders[-1], name), *parts, digest)
+
+    def _normal(self, column: pa.Array) -> pa.Array:
+        """A column after all steps, if it is of texts; each different text once, where it comes as
+        a dictionary."""
+        if not self.steps.steps:
+            return column
+        if pa.types.is_dictionary(column.type):
+            texts = self._normal(column.dictionary)
+            return pa.DictionaryArray.from_arrays(column.indices, texts)
+        return self.steps.apply(column) if is_text(column.type) else column
+
+
+def is_text(dtype: pa.DataType) -> bool:
+    """Whether values of a type can be normalised.
+
+    >>> is_text(pa.string()), is_text(pa.dictionary(pa.int8(), pa.string())), is_text(pa.int8())
+    (True, True, False)
+    """
+    types = pa.types
+    dtype = plain_type(dtype)
+    return bool(types.is_string(dtype) or types.is_large_string(dtype))
 
 
 def _batches(partition: Partition, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -179,11 +125,10 @@ def _batches(partition: Partition, columns: Sequence[str]) -> Iterator[pa.Record
     return partition.read(columns)
 
 
-def _split(
-    high: U64, low: U64, rows: U64
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """The index, the first row of each hash with its count, and the other rows."""
-    from dsm_dask.duplicates.key_kernels import split, sums
+def _split(high: U64, low: U64, rows: U64) -> tuple[npt.NDArray[Any], npt.NDArray[Any], U64]:
+    """The first row of each hash with its count, the other rows, and where those of each prefix
+    begin."""
+    from dsm_dask.duplicates.key_kernels import split
 
     if (rows[1:] < rows[:-1]).any():
         by_row = np.argsort(rows)
@@ -192,12 +137,7 @@ def _split(
     firsts, rest = np.empty(len(rows), FIRST), np.empty(len(rows), REST)
     begins = np.empty((2, 2**bits + 1), np.uint64)
     counts = split(high, low, rows, bits, firsts, rest, begins)
-    firsts, rest = firsts[: counts[0]], rest[: counts[1]]
-    index = np.zeros(2**bits + 1, ENTRY)
-    index["first"], index["other"] = begins
-    for name, records, part in (("firsts", firsts, begins[0]), ("rest", rest, begins[1])):
-        index[name][:-1] = sums(records.view(np.uint8), part, records.dtype.itemsize)
-    return index, firsts, rest
+    return firsts[: counts[0]], rest[: counts[1]], begins
 
 
 def first_of_runs(*sorted_keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -231,8 +171,3 @@ def bucket_bits(rows: int) -> int:
     """
     size = min(1 << 20, max(1 << 19, rows >> 6))
     return min(MOST_BITS, max(2, (max(1, -(-rows // size)) - 1).bit_length()))
-
-
-def total(files: Sequence[KeyFile]) -> int:
-    """Rows behind some key files."""
-    return sum(file.firsts + file.rest for file in files)

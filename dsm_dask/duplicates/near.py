@@ -24,7 +24,7 @@ from dsm_dask.duplicates.band_files import BandFile, Counts
 from dsm_dask.duplicates.band_index import WriteBands
 from dsm_dask.duplicates.borderline import described_pairs, weakest
 from dsm_dask.duplicates.candidates import RANGE, Candidates, candidates
-from dsm_dask.duplicates.clusters import LARGEST, Clusters, Rule, decide, name_of
+from dsm_dask.duplicates.clusters import LARGEST, Clusters, decide, name_of
 from dsm_dask.duplicates.components import LIMIT, PIECE
 from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
 from dsm_dask.duplicates.damage import TRIES, gave_up
@@ -33,6 +33,7 @@ from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated, IndexUse
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.duplicates.settled import Settled
 from dsm_dask.duplicates.shingles import check_text
 from dsm_dask.duplicates.verify import HOME, Verified, verify

@@ -74,13 +74,31 @@ def _alike(hashes: Any, starts: Any, ends: Any, a: int, b: int, threshold: float
 
 
 @_compiled
-def similarities(hashes: Any, starts: Any, ends: Any, pairs: Any) -> Any:
-    """The Jaccard similarities of pairs of sets (n x 2)."""
-    found = np.empty(len(pairs), np.float32)
+def strongest(hashes: Any, starts: Any, ends: Any, group: Any, pairs: Any, most: int) -> Any:
+    """Of the pairs (n x 2) of each group, those of the greatest Jaccard similarity, and it; of
+    equal ones the first. Pairs of a group follow on. No similarity is above the smaller set's share
+    of the larger one: pairs of which that is too small are not compared."""
+    chosen, told = np.empty((len(pairs), 2), np.int64), np.empty(len(pairs), np.float32)
+    count = begin = 0
     for p in range(len(pairs)):
         a, b = pairs[p, 0], pairs[p, 1]
-        found[p] = jaccard(hashes[starts[a] : ends[a]], hashes[starts[b] : ends[b]])
-    return found
+        if p and group[pairs[p - 1, 0]] != group[a]:
+            begin = count
+        full = count - begin == most
+        left, right = ends[a] - starts[a], ends[b] - starts[b]
+        bound = min(left, right) / max(left, right, 1)
+        if full and np.float32(bound) <= told[count - 1]:
+            continue
+        s = np.float32(jaccard(hashes[starts[a] : ends[a]], hashes[starts[b] : ends[b]]))
+        if full and s <= told[count - 1]:
+            continue
+        at = count - 1 if full else count
+        count = at + 1
+        while at > begin and told[at - 1] < s:
+            chosen[at], told[at] = chosen[at - 1], told[at - 1]
+            at -= 1
+        chosen[at, 0], chosen[at, 1], told[at] = a, b, s
+    return chosen[:count], told[:count]
 
 
 @_compiled

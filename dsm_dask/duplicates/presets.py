@@ -30,10 +30,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from dsm_dask.duplicates.clusters import Rule
 from dsm_dask.duplicates.minhash import MOST_PERMUTATIONS, MinHash, bands_for
 from dsm_dask.duplicates.near import Near
 from dsm_dask.duplicates.normalise import Normalise
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.errors import UsageError, nearest
 

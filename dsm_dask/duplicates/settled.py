@@ -1,13 +1,9 @@
-"""Groups of candidates that an earlier run verified: kept beside a dataset, so that after an append
-only groups that a new row joined are compared again.
+"""What an earlier run decided about groups of candidates, kept beside a dataset: the next run looks
+at groups that rows joined or left since, and takes the others as they are.
 
-A group is known again by its rows and its candidate pairs, as sums of their hashes. What texts the
-rows have is not looked at: everything is forgotten unless the partitions of the earlier run are all
-still there (rows may have been added, or dropped).
-
-One object a home: :data:`GROUP` records by root, then the accepted edges of each group in turn.
-``settled.dsm`` lists the objects, and the partitions that they are of; it begins with the XXH3-64
-of the rest (u64, little-endian).
+``settled.dsm`` lists the objects of groups (:mod:`dsm_dask.duplicates.verified_groups`), and the
+band files that they are of, each with what was gone of it. It is of use as long as all these band
+files are still there, and no row that was gone is back.
 """
 
 from __future__ import annotations
@@ -16,102 +12,88 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-import xxhash
-
 from dsm_dask import codec, storage
-from dsm_dask.duplicates.components import Piece
+from dsm_dask.duplicates.band_files import BandFile
 from dsm_dask.duplicates.damage import read_sealed, sealed
-from dsm_dask.duplicates.edges import EDGE, EdgeFile, write_edges
-from dsm_dask.duplicates.keys import first_of_runs
+from dsm_dask.duplicates.gone import Gone
+from dsm_dask.duplicates.verified_groups import GroupFile, Groups
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
-
-U64 = npt.NDArray[np.uint64]
-Records = npt.NDArray[np.void]
 
 LISTING = "settled.dsm"
 
-GROUP = np.dtype(
-    [
-        ("root", "<u8"), ("high", "<u8"), ("low", "<u8"),
-        ("edges", "<u8"), ("checked", "<u4"), ("accepted", "<u4"),
-    ]
-)  # fmt: skip
-"""The smallest row of a group, its two sums, and what came of it."""
+
+def file_name(table: int, file: BandFile) -> str:
+    """What a band file is listed as."""
+    return f"{table}:{storage.name(file.uri)}"
 
 
 @dataclasses.dataclass(frozen=True)
-class SettledFile:
-    """Verified groups, from root to root."""
+class Listing:
+    """The band files of a run, with what was gone of each, and the groups that it found."""
 
-    uri: str
-    first: int
-    last: int
-    groups: int
-    edges: int
-    xxh3: str = ""
-    """XXH3-128 of the object."""
+    seen: dict[str, Gone | None]
+    files: tuple[GroupFile, ...]
 
-    def read(self) -> tuple[Records, Records]:
-        """:data:`GROUP` records, and the accepted edges; none when it is not what was written."""
-        data = storage.read(self.uri)
-        size = self.groups * GROUP.itemsize + self.edges * EDGE.itemsize
-        if len(data) != size or xxhash.xxh3_128_hexdigest(data) != self.xxh3:
-            return np.empty(0, GROUP), np.empty(0, EDGE)
-        groups = np.frombuffer(data, GROUP, self.groups)
-        return groups, np.frombuffer(data, EDGE, self.edges, self.groups * GROUP.itemsize)
+    @staticmethod
+    def read(uri: str) -> Listing:
+        """Raises StateVersion when it is not what was written."""
+        seen, files = codec.decode(read_sealed(uri))
+        return Listing(
+            {name: None if gone is None else Gone(*gone) for name, gone in seen},
+            tuple(GroupFile(*file) for file in files),
+        )
+
+    def encode(self) -> bytes:
+        seen = tuple(
+            (name, None if gone is None else dataclasses.astuple(gone))
+            for name, gone in self.seen.items()
+        )
+        return codec.encode((seen, tuple(dataclasses.astuple(file) for file in self.files)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Settled:
-    """Where verified groups are kept, the partitions that this run is about, and where those of an
-    earlier run are."""
+    """Where groups of this run go: to ``folder``, or to ``work`` where one may only read there; and
+    where those of an earlier run are."""
 
     folder: str
+    work: str
     run: str
-    partitions: tuple[str, ...]
-    known: str
+    known: str | None
+    """None for a table beside which nothing is kept."""
 
-    def load(self) -> tuple[SettledFile, ...]:
-        """What an earlier run left, if it is still of use."""
-        with contextlib.suppress(NotFound, StateVersion):
-            partitions, files = _read_listing(storage.join(self.known, LISTING))
-            if set(partitions) <= set(self.partitions):
-                return files
-        return ()
+    def load(self) -> Listing | None:
+        """What an earlier run left."""
+        if self.known is not None:
+            with contextlib.suppress(NotFound, StateVersion, TypeError, ValueError):
+                return Listing.read(storage.join(self.known, LISTING))
+        return None
 
-    def save(self, files: Sequence[SettledFile]) -> None:
+    def write(self, name: str, found: Groups) -> GroupFile:
+        """Store groups, by root."""
+        if self.known is not None:
+            with contextlib.suppress(AccessDenied, CannotWrite):
+                return GroupFile.write(self.place(name), found)
+        return GroupFile.write(storage.join(self.work, f"{self.run}-{name}"), found)
+
+    def place(self, name: str) -> str:
+        """Where an object of this run is kept."""
+        return storage.join(self.folder, f"{self.run}-{name}")
+
+    def save(self, listing: Listing) -> None:
         """Leave this for the next run, instead of what there was."""
-        rows = tuple(dataclasses.astuple(file) for file in files if file.groups)
+        files = tuple(file for file in listing.files if file.groups)
+        gone = [one for one in listing.seen.values() if one is not None]
+        uris = {item.uri for item in (*files, *gone)}
+        if self.known is None or any(storage.parent(uri) != self.folder for uri in uris):
+            return
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
-            listing = storage.join(self.folder, LISTING)
-            data = codec.encode((self.partitions, rows))
-            storage.write(listing, sealed(data))
-            kept = {listing, *(file.uri for file in files)}
+            uri = storage.join(self.folder, LISTING)
+            told = dataclasses.replace(listing, files=files)
+            storage.write(uri, sealed(told.encode()))
             for item in storage.listing(self.folder):
-                if item.uri not in kept:
+                if item.uri not in uris | {uri}:
                     storage.delete(item.uri)
-
-    def write(self, name: str, groups: Records, edges: Records) -> SettledFile:
-        """Store verified groups, by root, with the edges of each in turn."""
-        uri = storage.join(self.folder, f"{self.run}-{name}")
-        if not len(groups):
-            return SettledFile(uri, 0, 0, 0, 0)
-        data = groups.tobytes() + edges.tobytes()
-        try:
-            storage.write(uri, data)
-        except (AccessDenied, CannotWrite):  # one may only read here
-            return SettledFile(uri, 0, 0, 0, 0)
-        first, last = int(groups["root"][0]), int(groups["root"][-1])
-        digest = xxhash.xxh3_128_hexdigest(data)
-        return SettledFile(uri, first, last, len(groups), len(edges), digest)
-
-
-def _read_listing(uri: str) -> tuple[tuple[str, ...], tuple[SettledFile, ...]]:
-    """Raises StateVersion when it is not what was written."""
-    partitions, files = codec.decode(read_sealed(uri))
-    return tuple(partitions), tuple(SettledFile(*file) for file in files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,101 +107,25 @@ class ListedCheck:
 def check_listed(listing: str) -> ListedCheck:
     """Read the verified groups that a listing names, and compare checksums."""
     try:
-        _, files = _read_listing(listing)
-    except (NotFound, StateVersion):
+        found = Listing.read(listing)
+    except (NotFound, StateVersion, TypeError, ValueError):
         return ListedCheck((listing,), (listing,))
-    damaged = []
+    damaged = [file.uri for file in found.files if file.read() is None]
+    gone = [one for one in found.seen.values() if one is not None]
+    damaged += [one.uri for one in gone if not one.is_whole()]
+    uris = (file.uri for file in (*found.files, *gone))
+    return ListedCheck((listing, *uris), tuple(damaged))
+
+
+def grouped(files: Sequence[GroupFile], tasks: int, most: int) -> list[tuple[GroupFile, ...]]:
+    """Neighbouring files for ``tasks`` tasks or more, of up to ``most`` pairs each."""
+    limit = max(1, min(most, sum(file.pairs for file in files) // tasks))
+    found: list[list[GroupFile]] = []
+    held = limit
     for file in files:
-        try:
-            fine = len(file.read()[0]) == file.groups
-        except NotFound:
-            fine = False
-        if not fine:
-            damaged.append(file.uri)
-    return ListedCheck((listing, *(file.uri for file in files)), tuple(damaged))
-
-
-@dataclasses.dataclass(frozen=True)
-class Recalled:
-    """What is known of a piece: edges and counts of the groups that were settled, and the rest."""
-
-    edges: EdgeFile
-    checked: int
-    accepted: int
-    rest: Piece
-    kept: SettledFile
-
-
-@dataclasses.dataclass(frozen=True)
-class Recall:
-    """Look up the groups of a piece among those that were settled."""
-
-    settled: Settled
-    files: tuple[SettledFile, ...]
-    folder: str
-
-    def __call__(self, numbered: tuple[int, Piece]) -> Recalled:
-        from dsm_dask.duplicates import pair_kernels
-
-        number, piece = numbered
-        members, edges = piece.read()
-        groups = groups_of(members, edges)
-        known, accepted = self._known(groups["root"])
-        place = np.searchsorted(known["root"], groups["root"])
-        place[place == len(known)] = 0
-        same = np.zeros(len(groups), np.bool_)
-        if len(known):
-            fields = ("root", "high", "low")
-            same = np.logical_and.reduce([known[place][f] == groups[f] for f in fields])
-        ends = np.cumsum(known["edges"].astype(np.int64))
-        starts = ends - known["edges"].astype(np.int64)
-        kept = pair_kernels.gather(accepted, starts, ends, place[same])
-        chosen = known[place[same]]
-        left = members[np.isin(members["root"], groups["root"][~same])]
-        pairs = edges[np.isin(edges["left"], left["node"])]
-        uri = storage.join(self.folder, f"open-{number:05d}")
-        storage.write(uri, left.tobytes() + pairs.tobytes())
-        return Recalled(
-            write_edges(storage.join(self.folder, f"recalled-{number:05d}"), kept),
-            int(chosen["checked"].sum()),
-            int(chosen["accepted"].sum()),
-            Piece(uri, len(left), len(pairs)),
-            self.settled.write(f"recalled-{number:05d}", chosen, kept),
-        )
-
-    def _known(self, roots: U64) -> tuple[Records, Records]:
-        """Settled groups that may be among some, by root, and their edges."""
-        from dsm_dask.duplicates import pair_kernels
-
-        groups, edges = [np.empty(0, GROUP)], [np.empty(0, EDGE)]
-        for file in self.files:
-            if file.first <= int(roots[-1]) and file.last >= int(roots[0]):
-                with contextlib.suppress(NotFound):  # another run replaced it
-                    found = file.read()
-                    groups.append(found[0])
-                    edges.append(found[1])
-        held = np.concatenate(groups)
-        order = np.argsort(held["root"], kind="stable")
-        counts = held["edges"].astype(np.int64)
-        ends = np.cumsum(counts)
-        return held[order], pair_kernels.gather(np.concatenate(edges), ends - counts, ends, order)
-
-
-def groups_of(members: Records, edges: Records) -> Records:
-    """The groups of a piece by root, with their sums, and nothing found yet."""
-    from dsm_dask.stats.kernels import mix
-
-    starts = np.flatnonzero(first_of_runs(members["root"]))
-    found = np.zeros(len(starts), GROUP)
-    found["root"] = members["root"][starts]
-    order = np.argsort(members["node"])
-    place = order[np.searchsorted(members["node"], edges["left"], sorter=order)]
-    owner = np.searchsorted(found["root"], members["root"][place])
-    for field, seed in (("high", 0x9E3779B97F4A7C15), ("low", 0xD6E8FEB86659FD93)):
-        rows = mix(np.ascontiguousarray(members["node"]), np.uint64(seed))
-        found[field] = np.add.reduceat(rows, starts)
-        links = mix(
-            mix(np.ascontiguousarray(edges["left"]), np.uint64(seed)) + edges["right"], np.uint64(0)
-        )
-        np.add.at(found[field], owner, links)
-    return found
+        if held + file.pairs > limit:
+            found.append([])
+            held = 0
+        found[-1].append(file)
+        held += file.pairs
+    return [tuple(some) for some in found]

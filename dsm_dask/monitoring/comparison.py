@@ -235,12 +235,14 @@ def compare(
     method: str | None = None,
     threshold: float | None = None,
     share: float = SHARE,
+    measured: Mapping[str, Measured | None] | None = None,
 ) -> Comparison:
     """Compare two tables by their sketches; no row is read.
 
     ``columns``: only these. ``method`` and its ``threshold`` judge the columns that have that
     distance; the others keep the method that suits them (:mod:`dsm_dask.monitoring.methods`), which
-    their ``method_note`` says.
+    their ``method_note`` says. ``measured``: what :func:`measure_columns` gave already; then the
+    sketches need no states.
 
     Raises UsageError for an unknown method or a threshold without one, and UnknownColumn for a
     column that neither side has.
@@ -250,25 +252,41 @@ def compare(
         raise UsageError(f"{share} is no share of columns.", valid="It lies between 0 and 1.")
     sides = reference, current
     names = wanted([side.columns for side in sides], columns)
-    types = {n: tuple(_type(side, n) for side in sides) for n in names if _in_all(sides, n)}
-    measured: dict[str, Measured] = {}
-    changed = []
-    for name, (old, new) in types.items():
-        found = measure(reference.columns[name], current.columns[name], (old, new))
-        if old != new:
-            changed.append(TypeChange(name, str(old), str(new), found is not None))
-        if found is not None:
-            measured[name] = found
+    if measured is None:
+        measured = measure_columns(reference, current, names)
+    types = {name: (_type(reference, name), _type(current, name)) for name in measured}
     return Comparison(
         reference=reference.uri,
         current=current.uri,
         rows=(reference.rows, current.rows),
-        columns=_ranked(measured, types, method, threshold),
+        columns=_ranked(
+            {n: one for n, one in measured.items() if one is not None}, types, method, threshold
+        ),
         added=tuple(n for n in names if n not in reference.columns),
         removed=tuple(n for n in names if n not in current.columns),
-        changed=tuple(changed),
+        changed=tuple(
+            TypeChange(name, str(old), str(new), measured[name] is not None)
+            for name, (old, new) in types.items()
+            if old != new
+        ),
         share=share,
     )
+
+
+def measure_columns(
+    reference: Sketches, current: Sketches, names: Sequence[str]
+) -> dict[str, Measured | None]:
+    """The distances of those columns that both sides have; None where types cannot be compared."""
+    sides = reference, current
+    return {
+        name: measure(
+            reference.columns[name],
+            current.columns[name],
+            (_type(reference, name), _type(current, name)),
+        )
+        for name in names
+        if all(name in side.columns for side in sides)
+    }
 
 
 def wanted(sides: Sequence[Iterable[str]], columns: Sequence[str] | None) -> list[str]:
@@ -282,7 +300,7 @@ def wanted(sides: Sequence[Iterable[str]], columns: Sequence[str] | None) -> lis
 
 def _ranked(
     measured: Mapping[str, Measured],
-    types: Mapping[str, tuple[pa.DataType, ...]],
+    types: Mapping[str, tuple[pa.DataType, pa.DataType]],
     method: str | None,
     threshold: float | None,
 ) -> dict[str, ColumnDrift]:
@@ -310,10 +328,6 @@ def _ranked(
         for (name, found), one, verdict in zip(measured.items(), chosen, verdicts, strict=True)
     ]
     return {column.name: column for column in sorted(made, key=lambda column: -column.score)}
-
-
-def _in_all(sides: Sequence[Sketches], name: str) -> bool:
-    return all(name in side.columns for side in sides)
 
 
 def _type(side: Sketches, name: str) -> pa.DataType:

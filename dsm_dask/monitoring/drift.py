@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dsm_dask import storage
+import pyarrow as pa
+
+from dsm_dask import codec, storage
 from dsm_dask.dataset.version import open_data
 from dsm_dask.errors import NotFound, UsageError
 from dsm_dask.fold import Fold
 from dsm_dask.monitoring import methods
-from dsm_dask.monitoring.comparison import SHARE, Comparison, compare, wanted
-from dsm_dask.monitoring.importance import check_score, importance
+from dsm_dask.monitoring.comparison import (
+    SHARE,
+    Comparison,
+    compare,
+    measure_columns,
+    wanted,
+)
+from dsm_dask.monitoring.importance import Bins, check_score, importance, score_bins
+from dsm_dask.monitoring.measure import Measured
 from dsm_dask.sources.parquet import SUFFIXES
 from dsm_dask.stats.covariance import Covariance
+from dsm_dask.stats.profile import FOLDS
 from dsm_dask.stats.random_features import RandomFeatures
-from dsm_dask.stats.sketches import Sketches, load, sketch
+from dsm_dask.stats.sketches import Sketches, load, outline, sketch_folds
 from dsm_dask.stats.vector_sample import VectorSample
 from dsm_dask.stats.vectors import is_vector
 from dsm_dask.table import Table
@@ -32,9 +42,15 @@ _START = b"dsm"
 
 
 class Engine(Protocol):
-    """Whatever merges the states of a table, and counts what was moved."""
+    """Whatever merges the states of tables, and counts what was moved."""
 
     def states(self, table: Table, folds: Sequence[Fold[Any, Any]]) -> tuple[Any, ...]: ...
+
+    def over_states(
+        self,
+        function: Callable[..., Any],
+        sides: Sequence[tuple[Table, Sequence[Fold[Any, Any]]]],
+    ) -> Any: ...
 
     def mark(self) -> Any: ...
 
@@ -53,8 +69,9 @@ def drift(
     """How far ``current`` moved from ``reference``; see
     :func:`~dsm_dask.monitoring.comparison.compare` for the options.
 
-    States kept beside a dataset are used; what is missing is read once. ``score`` names a column of
-    numbers, as a model's scores or errors, whose change is attributed to the columns that drifted
+    States kept beside a dataset are used; what is missing is read once. States are compared where
+    they are, on a worker: only distances reach this process. ``score`` names a column of numbers,
+    as a model's scores or errors, whose change is attributed to the columns that drifted
     (:mod:`dsm_dask.monitoring.importance`); that takes a second scan of both sides.
     """
     methods.check(method, threshold)  # before any row is read
@@ -63,17 +80,58 @@ def drift(
     names = wanted([_columns(side) for side in sides], columns)
     if score is not None:
         _check_score(sides, score)
-    sketches = [sketch_for_drift(side, _present(side, names), engine=engine) for side in sides]
+    outlines = [_outline(side, [n for n in names if n in set(_columns(side))]) for side in sides]
+    tables = [
+        (side, drift_states(side.schema, list(known.columns)))
+        for side, known in zip(sides, outlines, strict=True)
+        if not isinstance(side, Sketches)
+    ]
+    work = MeasureColumns(
+        tuple(codec.encode(one) for one in outlines),
+        tuple(not isinstance(side, Sketches) for side in sides),
+        tuple(names),
+        score,
+    )
+    measured, bins = engine.over_states(work, tables) if tables else work()
     found = compare(
-        sketches[0], sketches[1], columns, method=method, threshold=threshold, share=share
+        *outlines, columns, method=method, threshold=threshold, share=share, measured=measured
     )
     if score is not None and not (isinstance(reference, Sketches) or isinstance(current, Sketches)):
-        made = importance(reference, current, found, sketches, score, engine=engine)
+        made = importance(reference, current, found, bins, score, engine=engine)
         found = dataclasses.replace(found, importance=made)
     titles = [getattr(side, "name", side.uri) for side in sides]  # a dataset says its version
     return dataclasses.replace(
         found, reference=titles[0], current=titles[1], io=mark.io, skipped=mark.skipped
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasureColumns:
+    """All distances of columns, and their bins for a score, if there is one. ``sides``: saved
+    sketches; or outlines of what is ``scanned``, whose states are given when it is called. As
+    bytes, since pickling would change some of their values."""
+
+    sides: tuple[bytes, ...]
+    scanned: tuple[bool, ...]
+    names: tuple[str, ...]
+    score: str | None
+
+    def __call__(
+        self, *states: Sequence[Any]
+    ) -> tuple[dict[str, Measured | None], dict[str, Bins | None]]:
+        given = iter(states)
+        sides: list[Sketches] = [codec.decode(side) for side in self.sides]
+        for place, side in enumerate(sides):
+            if self.scanned[place]:
+                folds = drift_states(side.schema, list(side.columns))
+                sides[place] = side.holding(folds, next(given), _KINDS)
+        measured = measure_columns(sides[0], sides[1], self.names)
+        known = [name for name, one in measured.items() if one is not None]
+        score = self.score
+        return measured, {} if score is None else {n: score_bins(n, score, sides) for n in known}
+
+
+_KINDS = {**FOLDS, **EMBEDDING_FOLDS}
 
 
 def _check_score(sides: Sequence[Table | Sketches], score: str) -> None:
@@ -87,23 +145,31 @@ def _check_score(sides: Sequence[Table | Sketches], score: str) -> None:
         check_score(side, score)
 
 
+def drift_states(schema: pa.Schema, names: Sequence[str]) -> list[Fold[Any, Any]]:
+    """The Folds whose states drift needs of these columns: their sketches, and of embeddings
+    some more."""
+    vectors = [name for name in names if is_vector(schema.field(name).type)]
+    more = [kind(name) for name in vectors for kind in EMBEDDING_FOLDS]
+    return [*sketch_folds(schema, names), *more]
+
+
 def sketch_for_drift(
     side: Table | Sketches, columns: Sequence[str] | None = None, *, engine: Engine
 ) -> Sketches:
     """The sketches of a table with the states of its embeddings: what to save as a reference.
     Sketches are narrowed to the columns."""
+    made = _outline(side, columns)
     if isinstance(side, Sketches):
-        kept = side.columns if columns is None else {n: side.columns[n] for n in columns}
-        return dataclasses.replace(side, columns=kept)
-    made = sketch(side, columns, engine=engine)
-    vectors = [name for name in made.columns if is_vector(made.schema.field(name).type)]
-    folds = [kind(name) for name in vectors for kind in EMBEDDING_FOLDS]
-    if not folds:
         return made
-    found = {name: dict(states) for name, states in made.columns.items()}
-    for fold, state in zip(folds, engine.states(side, folds), strict=True):
-        found[fold.column][EMBEDDING_FOLDS[type(fold)]] = state
-    return dataclasses.replace(made, columns=found)
+    folds = drift_states(side.schema, list(made.columns))
+    return made.holding(folds, engine.states(side, folds), _KINDS)
+
+
+def _outline(side: Table | Sketches, columns: Sequence[str] | None) -> Sketches:
+    if not isinstance(side, Sketches):
+        return outline(side, columns)
+    kept = side.columns if columns is None else {n: side.columns[n] for n in columns}
+    return dataclasses.replace(side, columns=kept)
 
 
 def open_rows(data: Any, map_: Any = map) -> Table:
@@ -148,8 +214,3 @@ def _is_saved(uri: str) -> bool:
 
 def _columns(side: Table | Sketches) -> Sequence[str]:
     return list(side.columns) if isinstance(side, Sketches) else side.schema.names
-
-
-def _present(side: Table | Sketches, names: Sequence[str]) -> list[str]:
-    known = set(_columns(side))
-    return [name for name in names if name in known]

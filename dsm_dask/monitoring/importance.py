@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,9 @@ from dsm_dask.monitoring.conditional_means import ConditionalMeans, MeansState
 from dsm_dask.stats import values
 from dsm_dask.stats.sketches import Sketches
 from dsm_dask.table import Table, check_columns
+
+Bins = tuple[ConditionalMeans, ConditionalMeans]
+"""Of the reference and the current side."""
 
 LARGEST = 64
 """Categories of a column with a bin of their own."""
@@ -73,7 +76,7 @@ def importance(
     reference: Table,
     current: Table,
     found: Comparison,
-    sketches: Sequence[Sketches],
+    bins: Mapping[str, Bins | None],
     score: str,
     *,
     engine: Engine,
@@ -86,8 +89,7 @@ def importance(
     50, 1955) and Oaxaca and Blinder (1973): what the mean would have done had the column moved and
     the score stayed what it was for each of its values. Columns that depend on each other explain
     the same change more than once, so the shares need not add up to 1, and none is a proof of
-    cause. Bins are those of :func:`~dsm_dask.distances.bins.bin_edges`, or the 64 most frequent
-    categories.
+    cause. ``bins`` are what :func:`score_bins` gave for each column.
 
     None when either side has no row with a score. Raises what :func:`check_score` does.
     """
@@ -95,7 +97,7 @@ def importance(
     for table in tables:
         check_score(table, score)
     drifted = [name for name, column in found.columns.items() if column.drift and name != score]
-    folds = [pair for name in drifted if (pair := _folds(name, score, sketches)) is not None]
+    folds = [pair for name in drifted if (pair := bins[name]) is not None]
     overall = ConditionalMeans(score, score, edges=())
     sides = [
         engine.states(table, [overall, *(pair[i] for pair in folds)])
@@ -132,10 +134,10 @@ def _explained(column: str, old: MeansState, new: MeansState, change: float) -> 
     return Explained(column, part, part / change if change else None, float(q[~seen].sum()))
 
 
-def _folds(
-    name: str, score: str, sketches: Sequence[Sketches]
-) -> tuple[ConditionalMeans, ConditionalMeans] | None:
-    """The same bins for both sides; None for columns that have none."""
+def score_bins(name: str, score: str, sketches: Sequence[Sketches]) -> Bins | None:
+    """The Folds that take the mean score of each bin of a column, with the same bins on both sides:
+    those of :func:`~dsm_dask.distances.bins.bin_edges`, or the 64 most frequent categories. None
+    for columns that have none."""
     types = [side.schema.field(name).type for side in sketches]
     states = [side.columns[name] for side in sketches]
     if all("quantiles" in side for side in states):

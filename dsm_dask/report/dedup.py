@@ -101,6 +101,9 @@ def evidence(found: Json) -> list[str]:
 
 def _compared(found: Json) -> str:
     method, chosen = found.get("method") or "exact", found.get("parameters") or {}
+    if method == "exact" and chosen.get("normalise"):
+        return ("The rows of a cluster are equal in all of these columns once their texts are "
+                "normalised: look at some of them.")  # fmt: skip
     if method == "exact":
         return "The rows of a cluster are equal in all of these columns."
     if chosen.get("verify") is False:
@@ -140,7 +143,7 @@ def groups_of(found: Json) -> str:
     """
     method, chosen = found.get("method") or "exact", found.get("parameters") or {}
     if method == "exact":
-        return "equal rows"
+        return "rows that are equal once normalised" if chosen.get("normalise") else "equal rows"
     if chosen.get("verify") is False:
         return "rows that share a band of their signatures, directly or through others"
     if "distance" in chosen:

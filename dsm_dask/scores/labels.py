@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from dsm_dask.scores.row_names import named
 
 Class = str | int
 Codes = npt.NDArray[np.int32]
+Naming = Callable[[npt.NDArray[np.int64]], str]
+"""What to call the rows at some positions of a column."""
 
 MOST = 10_000
 """Classes; a column with more different values holds no labels."""
@@ -32,18 +35,25 @@ MOST_BYTES = 1 << 20
 VALID = "Texts, integers or booleans."
 
 
-def codes(column: pa.Array, classes: Sequence[Class], name: str = "label") -> Codes:
+def codes(
+    column: pa.Array,
+    classes: Sequence[Class],
+    name: str = "label",
+    naming: Naming | None = None,
+) -> Codes:
     """int32 array: the position of each label in ``classes``; -1 where there is no label.
 
     Raises SchemaError when the column holds no labels, UsageError when its labels are numbers and
-    the classes are not, BadRows for a label that is none of the classes, naming rows.
+    the classes are not, BadRows for a label that is none of the classes, with rows as ``naming``
+    calls them (:func:`codes_of` by their ids), or else by their places.
 
     >>> codes(pa.array(["dog", None, "cat"]), ("cat", "dog")).tolist()
     [1, -1, 0]
     >>> codes(pa.array([3, 7]), ("7", "3")).tolist()
     [1, 0]
     """
-    labels = normal(column, name)
+    naming = naming or functools.partial(named, pa.record_batch({name: column}))
+    labels = normal(column, name, naming)
     if pa.types.is_null(labels.type):
         return np.full(len(labels), -1, np.int32)
     places = _as_they_are(labels, classes)
@@ -61,8 +71,13 @@ def codes(column: pa.Array, classes: Sequence[Class], name: str = "label") -> Co
         found[~valid] = -1
     if known.null_count:
         strange = found < 0 if valid is None else (found < 0) & valid
-        raise _unknown(column, labels, np.flatnonzero(strange), classes, name)
+        raise _unknown(labels, np.flatnonzero(strange), classes, name, naming)
     return found
+
+
+def codes_of(batch: pa.RecordBatch, column: str, classes: Sequence[Class]) -> Codes:
+    """:func:`codes` of a column of a batch; errors name rows by their ids, where it has them."""
+    return codes(batch.column(column), classes, column, functools.partial(named, batch))
 
 
 def _as_they_are(labels: pa.Array, classes: Sequence[Class]) -> Codes | None:
@@ -98,7 +113,7 @@ def from_codes(places: npt.NDArray[np.integer[Any]], classes: Sequence[Class]) -
     return names.take(pa.array(places, mask=none) if none.any() else pa.array(places))
 
 
-def normal(column: pa.Array, name: str = "label") -> pa.Array:
+def normal(column: pa.Array, name: str = "label", naming: Naming | None = None) -> pa.Array:
     """Labels as large strings or int64 (an array of type null when the column is of that type).
 
     Raises SchemaError for other types, BadRows for numbers that are not whole.
@@ -120,10 +135,19 @@ def normal(column: pa.Array, name: str = "label") -> pa.Array:
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid as error:
+            naming = naming or functools.partial(named, pa.record_batch({name: column}))
+            rows = f": {naming(_not_whole(column))}" if types.is_floating(kind) else ""
             raise BadRows(
-                f"The column {name!r} holds numbers that are no labels: {error}.", valid=VALID
+                f"The column {name!r} holds numbers that are no labels{rows}.", valid=VALID
             ) from error
     raise SchemaError(f"The column {name!r} is of type {kind}, which no label is.", valid=VALID)
+
+
+def _not_whole(column: pa.Array) -> npt.NDArray[np.int64]:
+    values = column.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        wrong = (values != np.trunc(values)) | (np.abs(values) >= 2.0**63)
+    return np.flatnonzero(wrong & ~np.isnan(values))
 
 
 def _as_labels(classes: Sequence[Class], kind: pa.DataType, name: str) -> pa.Array:
@@ -145,11 +169,11 @@ def _number(one: Class) -> int:
 
 
 def _unknown(
-    column: pa.Array,
     labels: pa.Array,
     positions: npt.NDArray[np.int64],
     classes: Sequence[Class],
     name: str,
+    naming: Naming,
 ) -> BadRows:
     label = labels[int(positions[0])].as_py()
     names = [str(one) for one in classes]
@@ -159,7 +183,7 @@ def _unknown(
     same = np.array([str(labels[int(i)].as_py()) == str(label) for i in positions[:1000]])
     return BadRows(
         f"The label {label!r} of {name!r} is none of the classes: "
-        f"{named(pa.record_batch({name: column}), positions[:1000][same])}.{guess}",
+        f"{naming(positions[:1000][same])}.{guess}",
         valid=f"The classes are {', '.join(names[:20])}{more}. --classes names them.",
     )
 

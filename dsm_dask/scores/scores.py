@@ -19,6 +19,7 @@ from dsm_dask.scores.probabilities.probabilities import (
     default_classes,
 )
 from dsm_dask.scores.scorer import Scorer
+from dsm_dask.scores.uncertainty.member_sequences import depth
 from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table, check_columns
 
@@ -34,7 +35,7 @@ class ScoreOptions:
     """Columns of probabilities; of ``regression``: of a variance, two bounds, or members."""
     kind: str = ""
     """What the model tells: one of :data:`KINDS`; when not given, multiclass, or ensemble where
-    there are ``members``."""
+    there are ``members``. Several members may also tell of ``multilabel`` rows and ``tokens``."""
     classes: tuple[Class, ...] = ()
     """In the order of the probabilities; learned when not given."""
     logits: bool = False
@@ -46,8 +47,8 @@ class ScoreOptions:
     aggregate: str = "mean"
     """How the scores of tokens become one."""
     spread: str = ""
-    """Of ``regression``: variance, interval or members; when not given by the number of columns,
-    and members of lists."""
+    """Of ``regression``: variance, interval or members; has to be given with two columns. When not
+    given, one column of numbers is a variance; lists, and three columns or more, are members."""
     model: str = ""
     """A skops or ONNX file that makes the probabilities, from the columns ``features``."""
     features: tuple[str, ...] = ()
@@ -132,6 +133,12 @@ class ScoreOptions:
             raise UsageError(
                 "Regression has no classes.", valid="--kind regression --probs COL[,COL...]."
             )
+        if self.tells == "regression" and len(self.probs) == 2 and not self.spread:
+            raise UsageError(
+                f"{' and '.join(self.probs)} may be the bounds of an interval, or predictions of "
+                "two members.",
+                valid="--spread interval or --spread members.",
+            )
 
 
 _WHOLE = re.compile("-?[0-9]+")
@@ -162,7 +169,7 @@ def scorers_for(table: Table, options: ScoreOptions, *, engine: Engine) -> list[
         found.append(_regression(table, options))
     elif options.probs or options.model:
         probabilities = _probabilities(table, options, engine)
-        found.append(_uncertainty(options, probabilities))
+        found.append(_uncertainty(table, options, probabilities))
     if options.label:
         found += _label_scorers(table, options, probabilities)
     if options.annotators:
@@ -228,7 +235,12 @@ def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[
     return tuple(learned.classes)
 
 
-def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
+def _uncertainty(table: Table, options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
+    several = isinstance(probabilities, Probabilities) and has_members(table, options)
+    if options.tells == "multilabel" and several:
+        from dsm_dask.scores.uncertainty.multilabel_ensembles import MultilabelEnsembleUncertainty
+
+        return MultilabelEnsembleUncertainty(_any(probabilities), options.members)
     if options.tells == "multilabel":
         from dsm_dask.scores.uncertainty.multilabel import MultilabelUncertainty
 
@@ -239,6 +251,10 @@ def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Sc
         return Uncertainty(probabilities)
     if not isinstance(probabilities, Probabilities):
         raise UsageError(f"A model in a file gives no {options.tells}.", valid="--probs COL.")
+    if options.tells == "tokens" and several:
+        from dsm_dask.scores.uncertainty.token_ensembles import TokenEnsembleUncertainty
+
+        return TokenEnsembleUncertainty(probabilities, options.members, _any(options.aggregate))
     if options.tells == "tokens":
         from dsm_dask.scores.uncertainty.tokens import TokenUncertainty
 
@@ -248,12 +264,22 @@ def _uncertainty(options: ScoreOptions, probabilities: ClassProbabilities) -> Sc
     return EnsembleUncertainty(probabilities, options.members)
 
 
+def has_members(table: Table, options: ScoreOptions) -> bool:
+    """Do several members give each row, or each token of a row, a vector of probabilities?"""
+    if options.members or options.tells == "ensemble":
+        return True
+    if not options.probs or options.tells not in ("multilabel", "tokens"):
+        return False
+    lists = depth(arrays.plain_type(table.schema.field(options.probs[0]).type))
+    single = {"multilabel": 1, "tokens": 2}[options.tells]
+    return bool(lists) and lists + (len(options.probs) > 1) > single
+
+
 def _regression(table: Table, options: ScoreOptions) -> Scorer:
     from dsm_dask.scores.uncertainty.regression import RegressionUncertainty
 
     lists = is_list(arrays.plain_type(table.schema.field(options.probs[0]).type))
-    by_number = {1: "members" if lists else "variance", 2: "interval"}
-    method = options.spread or by_number.get(len(options.probs), "members")
+    method = options.spread or ("variance" if len(options.probs) == 1 and not lists else "members")
     return RegressionUncertainty(options.probs, _any(method))
 
 
@@ -264,9 +290,12 @@ def _label_scorers(
         from dsm_dask.scores.neighbours.class_share import ClassShare
 
         return [ClassShare(options.label)]
-    if options.tells not in ("multiclass", "multilabel"):
+    several = options.probs and has_members(table, options)
+    if several or options.tells not in ("multiclass", "multilabel"):
+        told = "members of an ensemble" if several else options.tells
         raise UsageError(
-            f"Labels are not held against {options.tells}.", valid="multiclass or multilabel."
+            f"Labels are not held against {told}.",
+            valid="multiclass or multilabel, one vector of probabilities a row.",
         )
     from dsm_dask.scores.confident_learning.label_filters import LabelFilter
     from dsm_dask.scores.confident_learning.label_issues import LabelIssues

@@ -40,9 +40,21 @@ class Sketches:
         """The Arrow schema of the table, in the order of its columns."""
         return pa.ipc.read_schema(pa.py_buffer(self.ipc_schema))
 
+    def holding(
+        self,
+        folds: Sequence[Fold[Any, Any]],
+        states: Sequence[Any],
+        kinds: Mapping[type[Any], str] = FOLDS,
+    ) -> Sketches:
+        """These with the states that Folds of one column each left, named by ``kinds``."""
+        found = {name: dict(known) for name, known in self.columns.items()}
+        for fold, state in zip(folds, states, strict=True):
+            found[fold.columns[0]][kinds[type(fold)]] = state
+        return dataclasses.replace(self, columns=found)
+
     def profile(self) -> Profile:
         """The profile that a scan of the table would give."""
-        folds = [fold for name in self.columns for fold in _folds(self.schema, name)]
+        folds = sketch_folds(self.schema, list(self.columns))
         results = [fold.finish(self.columns[fold.columns[0]][FOLDS[type(fold)]]) for fold in folds]
         return Profile.from_results(self.schema, folds, results, rows=self.rows)
 
@@ -56,14 +68,23 @@ class Sketches:
 def sketch(table: Table, columns: Sequence[str] | None = None, *, engine: Engine) -> Sketches:
     """The states of some or all columns of a table: from those kept beside a dataset where there
     are any, by one scan otherwise."""
+    made = outline(table, columns)
+    folds = sketch_folds(table.schema, list(made.columns))
+    return made.holding(folds, engine.states(table, folds))
+
+
+def outline(table: Table, columns: Sequence[str] | None = None) -> Sketches:
+    """Sketches of some or all columns of a table, without any states yet."""
     names = list(dict.fromkeys(table.schema.names if columns is None else columns))
     check_columns(table, names)
-    folds = [fold for name in names for fold in _folds(table.schema, name)]
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for fold, state in zip(folds, engine.states(table, folds), strict=True):
-        found[fold.columns[0]][FOLDS[type(fold)]] = state
     ipc_schema = table.schema.remove_metadata().serialize().to_pybytes()
-    return Sketches(table.uri, ipc_schema, table.rows, found)
+    return Sketches(table.uri, ipc_schema, table.rows, {name: {} for name in names})
+
+
+def sketch_folds(schema: pa.Schema, names: Sequence[str]) -> list[Fold[Any, Any]]:
+    """The Folds whose states are the sketches of these columns."""
+    every = [fold for name in names for fold in folds_for(schema.field(name))]
+    return [fold for fold in every if type(fold) in FOLDS]
 
 
 def load(uri: str) -> Sketches:
@@ -79,7 +100,3 @@ def load(uri: str) -> Sketches:
     if not isinstance(found, Sketches):
         raise StateVersion("This file holds no sketches.", where=uri)
     return found
-
-
-def _folds(schema: pa.Schema, name: str) -> list[Fold[Any, Any]]:
-    return [fold for fold in folds_for(schema.field(name)) if type(fold) in FOLDS]

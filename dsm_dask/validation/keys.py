@@ -21,8 +21,10 @@ import pyarrow.compute as pc
 from dsm_dask import codec, storage
 from dsm_dask.arrays import plain
 from dsm_dask.dataset.version import Dataset
+from dsm_dask.duplicates.buckets import bucket_bits
 from dsm_dask.duplicates.damage import TRIES, gave_up, read_or_name
-from dsm_dask.duplicates.keys import KeyFile, WriteKeys, bucket_bits, first_of_runs, total
+from dsm_dask.duplicates.key_files import KeyFile, total
+from dsm_dask.duplicates.keys import WriteKeys, first_of_runs
 from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, CannotWrite, UsageError
 from dsm_dask.table import ROW_ID, Partition, Table
@@ -56,7 +58,7 @@ def find_repeats(
     columns, partitions = tuple(key), table.partitions()
     keyed = [_Keyed(partition, columns) for partition in partitions]
     with _folder(table, engine, scratch) as (folder, listed):
-        files, found = _grouped(keyed, WriteKeys(columns, folder), listed, examples, engine)
+        files, found = _grouped(keyed, WriteKeys(columns, (folder,)), listed, examples, engine)
     numbers = {partition.fingerprint: i for i, partition in enumerate(keyed)}
     places = [numbers[fingerprint] for fingerprint, _ in files]
     counts: Counter[int] = Counter()
@@ -75,7 +77,7 @@ def _grouped(
     for _ in range(TRIES):
         write = dataclasses.replace(write, damaged=write.damaged | frozenset(wrong))
         files = engine.map_partitions(_Numbered(write), keyed, label="Hashing")
-        rows = tuple((f.uri, f.firsts, f.rest, f.bits) for _, f in files)
+        rows = tuple(dataclasses.astuple(file) for _, file in files)
         storage.write(listed, codec.encode(rows))
         bits = bucket_bits(total([file for _, file in files]))
         work = [_Bucket(listed, number, bits, examples) for number in range(2**bits)]

@@ -11,13 +11,6 @@ DATA = {"source": ["a", "b", "a"], "n": [1, 2, 3]}
 HASTE = {"DSM_RETRY_SECONDS": "2", "AWS_MAX_ATTEMPTS": "1"}
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
-def place(request, tmp_path):
-    if request.param == "local":
-        return str(tmp_path)
-    return f"s3://{request.getfixturevalue('bucket')}"
-
-
 @pytest.fixture
 def ds(place):
     parquet(f"{place}/raw/1.parquet", DATA)

@@ -93,11 +93,9 @@ def test_python_is_the_same(old, new):
 
 
 @pytest.mark.cluster
-def test_workers_make_no_difference(old, new):
-    with dsm_dask.Engine(workers=2) as engine:
-        many = dsm_dask.check(new, old, engine=engine)
-    with dsm_dask.Engine(workers=0) as engine:
-        assert many.findings == dsm_dask.check(new, old, engine=engine).findings
+def test_workers_make_no_difference(old, new, engine, cluster):
+    many = dsm_dask.check(new, old, engine=cluster)
+    assert many.findings == dsm_dask.check(new, old, engine=engine).findings
 
 
 def test_the_published_schema_is_the_code_s():

@@ -251,7 +251,7 @@ def test_the_slurm_script(tmp_path):
 
 
 @pytest.mark.cluster
-def test_the_ssh_scripts(tmp_path, until):
+def test_the_ssh_scripts(tmp_path):
     """With an ``ssh`` that runs its command here, as one string, as ssh does."""
     from dsm_dask.engine import Engine
     from dsm_dask.testing.s3 import free_ports

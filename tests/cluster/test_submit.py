@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from dask_processes import until
 from dsm_trials import dsm, dsm_apart, objects, parquet
 
 from dsm_dask import storage
@@ -84,7 +85,7 @@ def test_a_job_goes_on_without_its_client(cluster, s3, bucket, tmp_path):
     assert not [uri for uri, data in records.items() if s3.secret_key.encode() in data]
 
 
-def test_the_driver_s_worker_dies(processes, tmp_path, until):
+def test_the_driver_s_worker_dies(processes, tmp_path):
     """The scheduler calls the driver again, elsewhere; what was committed is not done twice. Both
     times it is a worker that offers itself to drivers."""
     processes.scheduler()
@@ -107,7 +108,7 @@ def test_the_driver_s_worker_dies(processes, tmp_path, until):
     assert [line for line in log_lines(run) if "Attempt 2" in line]
 
 
-def test_the_scheduler_dies(processes, tmp_path, until):
+def test_the_scheduler_dies(processes, tmp_path):
     """The record outlives it, says that the run is lost, and the run goes on elsewhere."""
     processes.scheduler()
     processes.worker()
@@ -134,7 +135,7 @@ def test_the_scheduler_dies(processes, tmp_path, until):
     assert said.json["steps"][1]["io"]["bytes_written"] == 0  # the profile was known
 
 
-def test_cancelled_and_resumed(cluster, tmp_path, until):
+def test_cancelled_and_resumed(cluster, tmp_path):
     cluster.hold.touch()
     run = submitted(cluster, job_on(str(tmp_path), tmp_path))
     until(lambda: step(run) == "drop")

@@ -10,8 +10,8 @@ import pytest
 from dsm_trials import Doubled, inline, objects, parquet, put, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from meanwhile import meanwhile
 
-from dsm_dask.dataset import commit as committing
 from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import diff, log
@@ -360,18 +360,6 @@ def test_quotes_new_lines_and_empty_texts(tmp_path, engine):
         file.write("3,\n")
     update(ds, str(tmp_path / "f.csv"), "id", engine=engine)
     assert {i: r["t"] for i, r in by_id(ds).items()} == {1: 'a "b",\nc', 2: "", 3: None, 4: "d"}
-
-
-def meanwhile(monkeypatch, other):
-    ours, done = committing._write_checksums, []
-
-    def first(*args):
-        if not done:
-            done.append(True)
-            other()
-        return ours(*args)
-
-    monkeypatch.setattr(committing, "_write_checksums", first)
 
 
 def test_two_writers(ds, place, engine, monkeypatch):

@@ -202,3 +202,18 @@ def test_the_checksums_themselves(tmp_path, engine):
         assert told or victim.endswith("-commit.jsonl")
         assert dsm("log", ds, "--json").code == 0
         Path(victim).write_bytes(content)
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["data", "deletion", "transaction"])
+def test_what_is_gone_without_a_checksum(tmp_path, engine, kind, copy):
+    """It is damage, not just an object that nothing is known of."""
+    ds = build(str(tmp_path), engine, copy)
+    for uri in objects(ds):
+        if "/_dsm/checksums/" in uri:
+            storage.delete(uri)
+    assert verify(ds, engine=engine).ok
+    assert verify(ds, engine=engine).unrecorded > 0
+    victim = of_kind(ds, kind)[-1]
+    storage.delete(victim)
+    assert victim in reported(ds)

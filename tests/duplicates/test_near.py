@@ -13,9 +13,9 @@ from near_corpus import clusters, corpus, cut, decided, pairs_of, run
 
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
-from dsm_dask.duplicates.clusters import Rule
 from dsm_dask.duplicates.near import Bounds, Near, dedup_near
 from dsm_dask.duplicates.presets import PRESETS, settings
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.engine import Engine
 from dsm_dask.errors import SchemaError, UsageError

@@ -8,10 +8,10 @@ import pytest
 from dsm_trials import parquet
 from near_corpus import clusters, cut, run
 
-from dsm_dask.duplicates.clusters import Rule
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.near import Bounds, Near, dedup_near
 from dsm_dask.duplicates.presets import settings
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.errors import SchemaError, UnknownColumn, UsageError
 from dsm_dask.sources.parquet import open_parquet
 

@@ -15,9 +15,9 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.duplicates import kmeans, near_vectors
 from dsm_dask.duplicates.alike import dedup_alike
-from dsm_dask.duplicates.clusters import Rule
 from dsm_dask.duplicates.forest import Forest
 from dsm_dask.duplicates.near_vectors import near_pairs
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.duplicates.semantic import Embedding, Semantic, semantic_pairs
 from dsm_dask.duplicates.unit_vectors import LeftOut, unit_vectors
 from dsm_dask.errors import SchemaError, UnknownColumn, UsageError

@@ -135,15 +135,14 @@ def test_damaged_states_are_computed_again(tmp_path):
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_states_written_by_workers_serve_this_process_and_back(tmp_path):
+def test_states_written_by_workers_serve_this_process_and_back(tmp_path, cluster):
     source(tmp_path, "1", 1)
     ds = str(tmp_path / "ds")
-    with Engine(workers=2) as cluster:
-        create(ds, str(tmp_path / "raw"), engine=cluster)
-        there = _figures(profile(open_dataset(ds), ["a"], engine=cluster).to_dict())
-        here, cost = scan(ds, ["a"])
-        assert here == there == fresh(ds, ["a"])
-        assert cost < sizes(tmp_path)["a"] / 2
+    create(ds, str(tmp_path / "raw"), engine=cluster)
+    there = _figures(profile(open_dataset(ds), ["a"], engine=cluster).to_dict())
+    here, cost = scan(ds, ["a"])
+    assert here == there == fresh(ds, ["a"])
+    assert cost < sizes(tmp_path)["a"] / 2
 
 
 def test_states_of_other_scans_are_not_read(tmp_path):

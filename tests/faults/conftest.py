@@ -1,4 +1,4 @@
-"""Makes ``dsm_trials`` importable, here and in the processes that tests start."""
+"""A folder in memory, and many ``dsm`` at once."""
 
 import json
 import os
@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-_HELPERS = str(Path(__file__).parents[1] / "faults")
-if _HELPERS not in sys.path:
-    sys.path.append(_HELPERS)
 
 
 @pytest.fixture
@@ -29,7 +25,7 @@ def quick_path() -> Iterator[Path]:
 def driver() -> Iterator[Callable[..., list[int]]]:
     """Runs some ``dsm`` at once, each in a process of its own: see ``forking_driver.py``."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(Path(_HELPERS, "forking_driver.py"))],
+        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("forking_driver.py"))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdin is not None

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from distributed import Client
+
 T = TypeVar("T")
 
 
@@ -27,43 +29,58 @@ def until(true: Callable[[], T], seconds: float = 60) -> T:
 
 
 class DaskProcesses:
-    """A scheduler and workers, each a process of its own; all are killed at the end."""
+    """A scheduler and workers, each a process of its own; all are killed at the end. ``preload``
+    is source that every worker runs first, and ``hold`` a file that it may look for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, preload: Callable[[str], str] | None = None):
         self.folder = folder
         self.file = folder / "scheduler.json"
+        self.hold = folder / "hold"
+        self._options = options
+        self._preload = preload(str(self.hold)) if preload else ""
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def scheduler(self, env: Mapping[str, str] | None = None) -> str:
+    def scheduler(self, *options: str, env: Mapping[str, str] | None = None) -> str:
         """Start a scheduler; its address."""
         self.file.unlink(missing_ok=True)
         self.scheduler_process = self._start(
-            env, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-            "--scheduler-file", str(self.file),
+            env or {}, None, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", str(self.file), *options,
         )  # fmt: skip
         until(self.file.exists)
         return str(json.loads(self.file.read_text())["address"])
 
-    def worker(self, *options: str, preload: str = "") -> subprocess.Popen[bytes]:
-        """Start a worker of one thread for that scheduler, which runs some source first."""
-        words = [*options]
-        if preload:
+    def worker(
+        self, *options: str, preload: str = "", path: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker of one thread for that scheduler, which runs some source first, and has
+        ``path`` before all that it imports from."""
+        words = [*self._options, *options]
+        if source := preload or self._preload:
             file = self.folder / f"preload_{len(self._started)}.py"
-            file.write_text(preload)
+            file.write_text(source)
             words += ["--preload", str(file)]
         if "--local-directory" not in options:
             words += ["--local-directory", str(self.folder)]
         return self._start(
-            None, "worker", "--scheduler-file", str(self.file), "--nthreads", "1",
+            {}, path, "worker", "--scheduler-file", str(self.file), "--nthreads", "1",
             "--no-dashboard", "--death-timeout", "30", *words,
         )  # fmt: skip
 
-    def _start(self, env: Mapping[str, str] | None, *words: str) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    def until_workers(self, count: int) -> None:
+        """Wait until the scheduler has so many."""
+        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == count)
+
+    def _start(
+        self, env: Mapping[str, str], path: Path | None, *words: str
+    ) -> subprocess.Popen[bytes]:
+        places = [*([str(path)] if path else []), str(Path(__file__).parent)]
+        places.append(os.environ.get("PYTHONPATH", ""))
         with (self.folder / f"{words[0]}-{len(self._started)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", *words],
-                env={**os.environ, "PYTHONPATH": path, **(env or {})},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(places), **env},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -80,13 +97,31 @@ class DaskProcesses:
 
 
 @contextlib.contextmanager
-def dask_processes(folder: Path) -> Iterator[DaskProcesses]:
+def dask_processes(
+    folder: Path, *options: str, preload: Callable[[str], str] | None = None
+) -> Iterator[DaskProcesses]:
+    """Nothing started yet; the options are for every worker."""
     folder.mkdir()
-    made = DaskProcesses(folder)
+    made = DaskProcesses(folder, *options, preload=preload)
     try:
         yield made
     finally:
         made.stop()
+
+
+def holding_commits(while_there: str) -> str:
+    """Source for a worker that commits no version after the first while a file is there."""
+    return f"""
+import os, time, lance
+def held(uri, *given, **named):
+    first = isinstance(uri, str)  # of a dataset that is not there yet
+    while not first and os.path.exists({while_there!r}):
+        time.sleep(0.05)
+    return lance.commit_at_once(uri, *given, **named)
+if not hasattr(lance, "commit_at_once"):  # Dask loads this twice
+    lance.commit_at_once = lance.LanceDataset.commit
+    lance.LanceDataset.commit = staticmethod(held)
+"""
 
 
 def stopping(where: str, number: Any = signal.SIGSTOP) -> str:

@@ -1,7 +1,7 @@
 """What the tests of datasets, engine, deduplication, jobs and command line share.
 
-A module of its own, found by name on ``sys.path`` (see the ``conftest.py`` beside the tests), so
-that workers of a cluster can import the functions that are sent to them.
+A module of its own, found by name on ``sys.path`` (``pythonpath`` in ``pyproject.toml``), so that
+workers of a cluster can import the functions that are sent to them.
 """
 
 from __future__ import annotations

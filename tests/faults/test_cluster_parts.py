@@ -96,7 +96,7 @@ def test_a_worker_that_was_given_up_comes_back(processes, tmp_path, monkeypatch)
         create(clean, raw, engine=engine)
         add_columns(clean, Doubled(), engine=engine)
     stopped = tmp_path / "stopped"
-    address = processes.scheduler({"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"})
+    address = processes.scheduler(env={"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"})
     workers = [
         processes.worker("--no-nanny", preload=stopping(str(stopped))) for _ in range(2)
     ]  # fmt: skip

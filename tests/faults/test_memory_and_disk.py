@@ -94,8 +94,8 @@ def tiny_disk(tmp_path) -> Iterator[Path]:
 
 def test_no_room_for_spilled_results(tiny_disk, tmp_path, monkeypatch):
     """Dask pauses such workers, and waits for ever."""
-    monkeypatch.setattr("dsm_dask.connection.PAUSED_SECONDS", 2.0)
-    monkeypatch.setattr("dsm_dask.connection.LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("dsm_dask.worker_watch.PAUSED_SECONDS", 2.0)
+    monkeypatch.setattr("dsm_dask.worker_watch.LOOK_SECONDS", 0.5)
     table = Pieces(tuple(Piece(n, size=1 << 30) for n in range(60)))
     with dask_processes(tmp_path / "processes") as made:
         address = made.scheduler()

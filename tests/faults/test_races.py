@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from dsm_trials import Doubled, Said, dsm, inline, parquet
+from meanwhile import meanwhile
 
-from dsm_dask.dataset import commit as committing
 from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import log
@@ -18,19 +18,6 @@ from dsm_dask.dataset.naming import restore
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.errors import CommitConflict, DatasetExists, DsmError
-
-
-def meanwhile(monkeypatch, other):
-    """Run ``other`` in the moment before the next commit, when all of its work is done."""
-    ours, done = committing._write_checksums, []
-
-    def first(*args):
-        if not done:
-            done.append(True)
-            other()
-        return ours(*args)
-
-    monkeypatch.setattr(committing, "_write_checksums", first)
 
 
 def versions(ds: str) -> list[tuple[str, int]]:

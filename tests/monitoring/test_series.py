@@ -138,10 +138,9 @@ def test_json(table, engine):
 
 
 @pytest.mark.cluster
-def test_workers_make_no_difference(table, engine):
+def test_workers_make_no_difference(table, engine, cluster):
     alone = drift_over(table, "t", "1d", engine=engine).to_dict()
-    with Engine(workers=2) as two:
-        together = drift_over(table, "t", "1d", engine=two).to_dict()
+    together = drift_over(table, "t", "1d", engine=cluster).to_dict()
     assert {**together, "io": 0} == {**alone, "io": 0}
 
 

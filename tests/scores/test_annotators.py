@@ -4,18 +4,11 @@ import dataclasses
 import itertools
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-_HELPERS = str(Path(__file__).parents[1] / "faults")
-if _HELPERS not in sys.path:
-    sys.path.append(_HELPERS)
-
 from dsm_trials import dsm
 
 from dsm_dask import codec

@@ -30,12 +30,6 @@ FEW = settings(
 )
 
 
-@pytest.fixture
-def engine():
-    with Engine(workers=0) as made:
-        yield made
-
-
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

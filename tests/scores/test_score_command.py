@@ -3,17 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-_HELPERS = str(Path(__file__).parents[1] / "faults")
-if _HELPERS not in sys.path:
-    sys.path.append(_HELPERS)
-
 from dsm_trials import dsm, inline, objects, parquet, put, rows
 
 import dsm_dask
@@ -123,7 +117,7 @@ COMBINATIONS = [
         ["uncertainty", "label_quality", "label_issues"],
     ),
     ({"probs": "p", "label": "place"}, ["uncertainty", "label_quality", "label_issues"]),
-    ({"probs": ["low", "high"], "kind": "regression"}, ["uncertainty"]),
+    ({"probs": ["low", "high"], "kind": "regression", "spread": "interval"}, ["uncertainty"]),
     ({"annotators": ["ann", "bob"]}, ["consensus", "disagreement"]),
     (
         {"annotators": ["ann", "bob"], "probs": "p", "classes": list(NAMES)},
@@ -239,7 +233,8 @@ def test_lists_of_numbers_are_members(tmp_path):
         found = open_dataset(ds).to_table()
         assert found["uncertainty_variance"].to_pylist() == pytest.approx([14 / 3, 0])
         assert found["uncertainty_interval"].to_pylist() == [5, 0]
-        for other in ({"spread": "variance"}, {"probs": ["m", "n"]}, {"probs": ["n", "m", "m"]}):
+        two = {"probs": ["m", "n"], "spread": "members"}
+        for other in ({"spread": "variance"}, two, {"probs": ["n", "m", "m"]}):
             asked = {"probs": "m", "kind": "regression", "prefix": "x_", **other}
             with pytest.raises(SchemaError, match="holds lists"):
                 dsm_dask.score(ds, engine=engine, **asked)
@@ -286,6 +281,7 @@ def test_a_worker_knows_every_model_of_annotators():
         ({"out_of_fold": ["vector", "label"], "label": "label"}, "what is to be learned"),
         ({"annotators": ["ann", "ann"]}, "twice"),
         ({"probs": "p", "kind": "tokens", "label": "label"}, "not held against tokens"),
+        ({"probs": ["low", "high"], "kind": "regression"}, "bounds of an interval, or"),
     ],
 )
 def test_options_that_make_no_sense(ds, options, told):

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-
-_HELPERS = str(Path(__file__).parents[1] / "faults")
-if _HELPERS not in sys.path:
-    sys.path.append(_HELPERS)
-
 from dsm_trials import inline, objects, parquet, rows
+from meanwhile import meanwhile
 
-from dsm_dask.dataset import commit as committing
 from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.history import log
@@ -108,18 +101,6 @@ def expected(ds, factor=2.0):
 def source(place, number, values):
     table = {"n": np.arange(len(values)) + 1000 * number, "a": pa.array(values, pa.int64())}
     return parquet(f"{place}/raw/{number}.parquet", table)
-
-
-@pytest.fixture
-def engine():
-    with inline() as made:
-        yield made
-
-
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
-def place(request, tmp_path):
-    local = request.param == "local"
-    return str(tmp_path) if local else f"s3://{request.getfixturevalue('bucket')}"
 
 
 @pytest.fixture(params=[False, True], ids=["linked", "copied"])
@@ -259,19 +240,6 @@ def test_metadata_survives(ds, place, engine):
     restore(ds, "2")
     assert column_metadata.read(open_dataset(ds)) == first
     assert score(ds, BOTH, engine=engine).computed == {"scaled": 0, "centred": 0}
-
-
-def meanwhile(monkeypatch, other):
-    """Run ``other`` in the moment before the next commit, when all of its work is done."""
-    ours, done = committing._write_checksums, []
-
-    def first(*args):
-        if not done:
-            done.append(True)
-            other()
-        return ours(*args)
-
-    monkeypatch.setattr(committing, "_write_checksums", first)
 
 
 def test_what_others_commit_meanwhile_is_kept(ds, place, engine, monkeypatch):

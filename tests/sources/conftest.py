@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +12,6 @@ import pytest
 from dsm_dask import storage
 
 Write = Callable[..., str]
-
-
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URI of an empty place that is there."""
-    return (
-        str(tmp_path) if request.param == "local" else f"s3://{request.getfixturevalue('bucket')}"
-    )
 
 
 def parquet_bytes(table: pa.Table, **options: Any) -> bytes:

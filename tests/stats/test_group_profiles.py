@@ -96,10 +96,9 @@ def test_means_by_month_are_those_of_duckdb(table, data, engine):
 
 
 @pytest.mark.cluster
-def test_workers_make_no_difference(table, engine):
+def test_workers_make_no_difference(table, engine, cluster):
     alone = profile_by(table, "user", cap=20, engine=engine).to_dict()
-    with Engine(workers=2) as two:
-        together = profile_by(table, "user", cap=20, engine=two).to_dict()
+    together = profile_by(table, "user", cap=20, engine=cluster).to_dict()
     assert together["groups"] == alone["groups"]
     assert alone["left_out"]["rows"] == ROWS - sum(g["rows"] for g in alone["groups"])
 

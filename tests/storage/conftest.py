@@ -1,25 +1,14 @@
-"""Places to store things: a local folder, and a bucket of the real S3 server."""
+"""Objects to read, and a proxy that fails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from dsm_dask import storage
 from dsm_dask.testing.fault_proxy import FaultProxy
 from dsm_dask.testing.s3 import S3Server
-
-PLACES = ["local", pytest.param("s3", marks=pytest.mark.s3)]
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URI of an empty place that is there."""
-    return (
-        str(tmp_path) if request.param == "local" else f"s3://{request.getfixturevalue('bucket')}"
-    )
 
 
 @pytest.fixture

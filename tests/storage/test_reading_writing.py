@@ -18,13 +18,11 @@ from dsm_dask import storage
 from dsm_dask.errors import NotFound, SourceChanged
 from dsm_dask.testing.s3 import S3Server
 
-from .conftest import PLACES
-
 SIZE = 2 * storage.PART + 12_345
 CONTENT = random.Random(0).randbytes(SIZE)
 
 
-@pytest.fixture(scope="module", params=PLACES)
+@pytest.fixture(scope="module", params=["local", pytest.param("s3", marks=pytest.mark.s3)])
 def large(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

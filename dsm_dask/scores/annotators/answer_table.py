@@ -26,7 +26,7 @@ from dsm_dask.hashing import hash_rows
 from dsm_dask.report.text import many
 from dsm_dask.scores.annotators.answer_files import AnswerFile, write_answers
 from dsm_dask.scores.annotators.answers import Answers
-from dsm_dask.scores.labels import Class, codes
+from dsm_dask.scores.labels import Class, codes_of
 from dsm_dask.table import Partition, Table
 
 Int64 = npt.NDArray[np.int64]
@@ -57,8 +57,8 @@ class AnswerColumns:
         """Items, annotators and labels (numbers; -1: no label) of the rows that have an item and an
         annotator; and how many have no item."""
         items = arrays.plain(batch.column(self.item))
-        annotators = codes(batch.column(self.annotator), self.annotators, self.annotator)
-        labels = codes(batch.column(self.label), self.classes, self.label)
+        annotators = codes_of(batch, self.annotator, self.annotators)
+        labels = codes_of(batch, self.label, self.classes)
         rows = pa.table(
             [items, pa.array(annotators), pa.array(labels.astype(np.int16))],
             names=["item", "annotator", "label"],

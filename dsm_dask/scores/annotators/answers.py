@@ -15,7 +15,7 @@ from dsm_dask import codec
 from dsm_dask.engine import Engine
 from dsm_dask.errors import SchemaError, UsageError
 from dsm_dask.fold import Product
-from dsm_dask.scores.labels import Class, LearnClasses, codes
+from dsm_dask.scores.labels import Class, LearnClasses, codes_of
 from dsm_dask.table import ROW_ID, Table, check_columns
 
 Int32 = npt.NDArray[np.int32]
@@ -114,12 +114,12 @@ class Wide:
         return len(self.classes)
 
     def read(self, batch: pa.RecordBatch) -> Answers:
-        """Raises what :func:`dsm_dask.scores.labels.codes` does, for labels unknown."""
+        """Raises what :func:`dsm_dask.scores.labels.codes_of` does, for labels unknown."""
         from dsm_dask.scores.annotators import kernels as annotator_kernels
 
         found = np.empty((batch.num_rows, len(self.names)), np.int32)
         for j, name in enumerate(self.names):
-            found[:, j] = codes(batch.column(name), self.classes, name)
+            found[:, j] = codes_of(batch, name, self.classes)
         starts = np.empty(len(found) + 1, np.int64)
         count = int((found >= 0).sum())
         annotators, labels = np.empty(count, np.int32), np.empty(count, np.int16)

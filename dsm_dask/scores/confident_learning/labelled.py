@@ -7,6 +7,7 @@ two classes for each class: does the row have it? (One against the rest, as in N
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,9 @@ import pyarrow as pa
 
 from dsm_dask import codec
 from dsm_dask.scores.confident_learning.multilabel import memberships
-from dsm_dask.scores.labels import Codes, codes
+from dsm_dask.scores.labels import Codes, codes_of
 from dsm_dask.scores.probabilities.probabilities import Class, ClassProbabilities
+from dsm_dask.scores.row_names import named
 
 Matrix = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -72,14 +74,15 @@ class Labelled:
     def problems(self, batch: pa.RecordBatch) -> Iterator[Problem]:
         """The rows as each problem has them. Raises what reading labels and probabilities does."""
         values, nulls = self.probabilities.read(batch)
-        column = batch.column(self.label)
         if not self.multilabel:
-            labels = codes(column, self.classes, self.label)
+            labels = codes_of(batch, self.label, self.classes)
             if nulls.any():
                 labels[nulls] = -1
             yield Problem(labels, values)
             return
-        held, unknown = memberships(column, self.classes, self.label)
+        naming = functools.partial(named, batch)
+        column = batch.column(self.label)
+        held, unknown = memberships(column, self.classes, self.label, naming)
         unknown |= nulls
         for place in range(len(self.classes)):
             labels = held[:, place].astype(np.int32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from dsm_dask import arrays
 from dsm_dask.errors import BadRows, SchemaError
-from dsm_dask.scores.labels import Class, codes
+from dsm_dask.scores.labels import Class, Naming, codes
 from dsm_dask.scores.row_names import named
 
 Bools = npt.NDArray[np.bool_]
@@ -19,7 +20,10 @@ VALID = "Lists of labels; or lists of booleans, one for each class."
 
 
 def memberships(
-    column: pa.Array, classes: Sequence[Class], name: str = "labels"
+    column: pa.Array,
+    classes: Sequence[Class],
+    name: str = "labels",
+    naming: Naming | None = None,
 ) -> tuple[Bools, Bools]:
     """Which classes each row has: bools of shape (rows, classes); and which rows are null.
 
@@ -27,12 +31,13 @@ def memberships(
     there are classes. A null within a list is no label.
 
     Raises SchemaError for other types, BadRows for labels that are no classes or a number of
-    booleans that is not that of the classes.
+    booleans that is not that of the classes; ``naming`` tells what to call rows.
 
     >>> found, nulls = memberships(pa.array([["b"], [], None]), ("a", "b"))
     >>> found.tolist(), nulls.tolist()
     ([[False, True], [False, False], [False, False]], [False, False, True])
     """
+    naming = naming or functools.partial(named, pa.record_batch({name: column}))
     column, types = arrays.plain(column), pa.types
     kind = column.type
     if types.is_null(kind):
@@ -58,13 +63,13 @@ def memberships(
         if len(wrong):
             raise BadRows(
                 f"The lists of {name!r} hold other numbers of booleans than the {len(classes)} "
-                f"classes: {named(pa.record_batch({name: column}), wrong)}.",
+                f"classes: {naming(wrong)}.",
                 valid=VALID,
             )
         flags = arrays.fixed_width(pc.fill_null(arrays.plain(items), False))
         found[~nulls] = flags.reshape(-1, len(classes))
         return found, nulls
     rows = np.repeat(np.arange(len(column)), lengths)
-    places = codes(items, classes, name)
+    places = codes(items, classes, name, lambda items: naming(np.unique(rows[items])))
     found[rows[places >= 0], places[places >= 0]] = True
     return found, nulls

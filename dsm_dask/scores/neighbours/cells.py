@@ -32,7 +32,7 @@ from dsm_dask.duplicates.embedding_column import Embedding
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.unit_vectors import LeftOut, UnitVectors, Vectors, unit_vectors
 from dsm_dask.engine import Engine
-from dsm_dask.scores.labels import Class, codes
+from dsm_dask.scores.labels import Class, codes_of
 from dsm_dask.table import ROW_ID, Partition, Table
 
 CELLS = 8
@@ -177,7 +177,7 @@ class Deal:
     def _labels(self, batch: pa.RecordBatch) -> npt.NDArray[np.int32]:
         if self.label is None:
             return np.full(batch.num_rows, -1, np.int32)
-        return codes(batch.column(self.label), self.classes, self.label)
+        return codes_of(batch, self.label, self.classes)
 
     def _write(
         self, held: Sequence[tuple[UnitVectors, npt.NDArray[np.int32]]], name: str

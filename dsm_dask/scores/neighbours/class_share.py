@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask.engine import Engine
-from dsm_dask.scores.labels import LearnClasses, codes
+from dsm_dask.scores.labels import LearnClasses, codes_of
 from dsm_dask.scores.scorer import Quantities
 from dsm_dask.table import Table, check_columns
 
@@ -50,7 +50,7 @@ class ClassShare:
         return {"classes": list(found.classes), "counts": list(found.counts)}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
-        found = codes(batch.column(self.label), quantities["classes"], self.label)
+        found = codes_of(batch, self.label, quantities["classes"])
         counts = np.array([*quantities["counts"], 0], np.float64)
         shares = (counts / max(1.0, counts.sum())).astype(np.float32)
         return pa.RecordBatch.from_arrays(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import codec
-from dsm_dask.scores.labels import Class, codes
+from dsm_dask.scores.labels import Class, codes_of
 from dsm_dask.scores.out_of_fold.feature_scale import UNIT, Scale
 from dsm_dask.scores.out_of_fold.features import Features, Floats
 
@@ -47,7 +47,7 @@ class Parts:
 
     def labels(self, batch: pa.RecordBatch, empty: Bools) -> npt.NDArray[np.int32]:
         """-1 for rows without a label or without any feature."""
-        found = codes(batch.column(self.label), self.classes, self.label)
+        found = codes_of(batch, self.label, self.classes)
         found[empty] = -1
         return found
 

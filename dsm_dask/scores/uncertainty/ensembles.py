@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from dsm_dask.engine import Engine
-from dsm_dask.errors import BadRows, UsageError
+from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import from_codes
 from dsm_dask.scores.probabilities.probabilities import Probabilities
-from dsm_dask.scores.row_names import named
 from dsm_dask.scores.score_column import scores
 from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.uncertainty import vector_lists
@@ -58,7 +57,10 @@ class EnsembleUncertainty:
 
     def __post_init__(self) -> None:
         if self.probabilities.multilabel:
-            raise UsageError("Members that give several labels are not scored.")
+            raise UsageError(
+                "Probabilities of several labels are no distribution.",
+                valid="MultilabelEnsembleUncertainty scores them.",
+            )
         if self.members < 0:
             raise UsageError(f"{self.members} members are none.", valid="1 or more.")
 
@@ -94,7 +96,7 @@ class EnsembleUncertainty:
         from dsm_dask.scores.uncertainty import kernels
 
         vectors = vector_lists.read(self.probabilities, batch)
-        self._check_members(batch, vectors)
+        vector_lists.check_members(batch, np.diff(vectors.offsets), vectors.nulls, self.members)
         rows = batch.num_rows
         found = np.zeros((5, rows), np.float32)
         first = np.full(rows, -1, np.int32)
@@ -103,12 +105,3 @@ class EnsembleUncertainty:
         numbers = [scores(one, vectors.nulls) for one in found]
         labels = from_codes(first, self.probabilities.classes)
         return pa.record_batch([*numbers[:4], labels, numbers[4]], schema=self.schema)
-
-    def _check_members(self, batch: pa.RecordBatch, vectors: vector_lists.Vectors) -> None:
-        counts = np.diff(vectors.offsets)
-        wrong = np.flatnonzero((counts != self.members) & ~vectors.nulls)
-        if self.members and len(wrong):
-            raise BadRows(
-                f"There are {counts[wrong[0]]} vectors of probabilities in {named(batch, wrong)}.",
-                valid=f"{self.members}, as --members says; or leave it out.",
-            )

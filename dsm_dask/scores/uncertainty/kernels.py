@@ -183,6 +183,60 @@ def independent(values: Any, mean: Any, largest: Any, margin: Any) -> None:
 
 
 @_compiled
+def independent_members(
+    values: Any, missing: Any, offsets: Any, mean: Any, entropy: Any, most: Any, expected: Any,
+    information: Any, largest: Any, variation: Any,
+) -> None:  # fmt: skip
+    """The measures of rows in which several members give each class a probability of its own:
+    vectors ``offsets[i]`` to ``offsets[i + 1]``, those that are ``missing`` aside; and the ``mean``
+    probabilities, of shape (rows, classes). Rows without a vector are left as they are."""
+    size = values.shape[1]
+    block, other = np.empty(size), np.empty(size)
+    terms, rest = np.empty(size), np.empty(size)
+    own, votes = np.empty(size), np.empty(size, np.int64)
+    for row in range(len(offsets) - 1):
+        own[:], votes[:] = 0.0, 0
+        count = 0
+        for vector in range(offsets[row], offsets[row + 1]):
+            if missing[vector]:
+                continue
+            for j in range(size):
+                block[j] = values[vector, j]
+                other[j] = 1.0 - block[j]
+                mean[row, j] += block[j]
+                votes[j] += block[j] >= 0.5
+            surprises(block, terms, size)
+            surprises(other, rest, size)
+            for j in range(size):
+                own[j] += terms[j] + rest[j]
+            count += 1
+        if not count:
+            continue
+        for j in range(size):
+            mean[row, j] /= count
+            block[j] = min(1.0, mean[row, j])
+            other[j] = 1.0 - block[j]
+        surprises(block, terms, size)
+        surprises(other, rest, size)
+        total = high = inner = shared = far = split = 0.0
+        for j in range(size):
+            whole, each = (terms[j] + rest[j]) / _LN2, own[j] / (_LN2 * count)
+            apart = max(0.0, whole - each)
+            total += whole
+            high = max(high, whole)
+            inner += each
+            shared += apart
+            far = max(far, apart)
+            split += min(votes[j], count - votes[j])
+        entropy[row] = min(1.0, max(0.0, total / size))
+        most[row] = min(1.0, high)
+        expected[row] = min(1.0, max(0.0, inner / size))
+        information[row] = min(1.0, shared / size)
+        largest[row] = min(1.0, far)
+        variation[row] = split / (size * count)
+
+
+@_compiled
 def sequences(
     scores: Any, missing: Any, offsets: Any, probability: Any, how: int, found: Any, product: Any,
     typical: Any, weakest: Any,

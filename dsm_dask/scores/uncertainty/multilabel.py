@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow as pa
 
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
-from dsm_dask.scores.labels import from_codes, label_type
+from dsm_dask.scores.labels import Class, from_codes, label_type
+from dsm_dask.scores.probabilities.class_values import Bools, Matrix
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
 from dsm_dask.scores.scorer import Quantities
@@ -84,9 +86,14 @@ class MultilabelUncertainty:
         values, nulls = self.probabilities.read(batch)
         found = np.empty((3, len(values)), np.float32)
         kernels.independent(values, *found)
-        held = (values >= 0.5) & ~nulls[:, None]
-        ends = np.append(0, np.cumsum(held.sum(axis=1))).astype(np.int32)
-        names = from_codes(np.nonzero(held)[1], self.probabilities.classes)
-        mask = pa.array(nulls) if nulls.any() else None
-        labels = pa.ListArray.from_arrays(pa.array(ends), names, mask=mask)
+        labels = predicted_labels(values, nulls, self.probabilities.classes)
         return pa.record_batch([*(scores(one, nulls) for one in found), labels], schema=self.schema)
+
+
+def predicted_labels(values: Matrix, nulls: Bools, classes: Sequence[Class]) -> pa.Array:
+    """The classes of at least 0.5 in each row, as lists; null for rows that are."""
+    held = (values >= 0.5) & ~nulls[:, None]
+    ends = np.append(0, np.cumsum(held.sum(axis=1))).astype(np.int32)
+    mask = pa.array(nulls) if nulls.any() else None
+    names = from_codes(np.nonzero(held)[1], classes)
+    return pa.ListArray.from_arrays(pa.array(ends), names, mask=mask)

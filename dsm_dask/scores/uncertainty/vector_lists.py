@@ -4,6 +4,8 @@ with dropout, of the tokens of a text."""
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 from dsm_dask import arrays
 from dsm_dask.errors import BadRows, SchemaError
 from dsm_dask.scores.probabilities import class_values
-from dsm_dask.scores.probabilities.class_values import Bools, Matrix
+from dsm_dask.scores.probabilities.class_values import Bools, Matrix, Naming
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.row_names import named
 
@@ -52,19 +54,38 @@ def read(source: Probabilities, batch: pa.RecordBatch) -> Vectors:
     >>> found.values.shape, found.offsets.tolist(), found.nulls.tolist()
     ((2, 2), [0, 2, 2, 2], [False, True, True])
     """
+    if len(source.columns) == 1:
+        name = source.columns[0]
+        return of_column(source, batch.column(name), name, functools.partial(named, batch))
+    return _checked(source, *_of_columns(source, batch), functools.partial(named, batch))
+
+
+def of_column(source: Probabilities, column: pa.Array, name: str, naming: Naming) -> Vectors:
+    """As :func:`read`, of the items of one array, which errors name as ``naming`` does."""
+    return _checked(source, *_of_column(source, arrays.plain(column), name, naming), naming)
+
+
+def _checked(
+    source: Probabilities, values: Matrix, missing: Bools, offsets: Offsets, naming: Naming
+) -> Vectors:
     from dsm_dask.scores.probabilities.checks import of_matrix
 
-    if len(source.columns) > 1:
-        values, missing, offsets = _of_columns(source, batch)
-    else:
-        values, missing, offsets = _of_column(source, batch)
-
-    def naming(vectors: npt.NDArray[np.int64]) -> str:
-        return named(batch, _owners(vectors, offsets))
-
-    values = of_matrix(source, values, missing, naming)
+    values = of_matrix(source, values, missing, lambda some: naming(_owners(some, offsets)))
     known = np.append(0, np.cumsum(~missing))[offsets]
     return Vectors(values, missing, offsets, known[1:] == known[:-1])
+
+
+def check_members(
+    batch: pa.RecordBatch, counts: npt.NDArray[np.integer[Any]], nulls: Bools, members: int
+) -> None:
+    """Raise BadRows for rows that are not null and have another number of ``members`` than asked
+    for; 0 asks for none."""
+    wrong = np.flatnonzero((counts != members) & ~nulls)
+    if members and len(wrong):
+        raise BadRows(
+            f"There are {counts[wrong[0]]} vectors of probabilities in {named(batch, wrong)}.",
+            valid=f"{members}, as --members says; or leave it out.",
+        )
 
 
 def _owners(vectors: npt.NDArray[np.int64], offsets: Offsets) -> npt.NDArray[np.int64]:
@@ -90,9 +111,10 @@ def _of_columns(source: Probabilities, batch: pa.RecordBatch) -> tuple[Matrix, B
     return np.ascontiguousarray(values.reshape(-1, values.shape[2])), missing, offsets
 
 
-def _of_column(source: Probabilities, batch: pa.RecordBatch) -> tuple[Matrix, Bools, Offsets]:
-    name, size = source.columns[0], len(source.classes)
-    column = arrays.plain(batch.column(name))
+def _of_column(
+    source: Probabilities, column: pa.Array, name: str, naming: Naming
+) -> tuple[Matrix, Bools, Offsets]:
+    size = len(source.classes)
     if not class_values.is_list(column.type):
         raise SchemaError(f"The column {name!r} is of type {column.type}.", valid=LAYOUTS)
     lengths = arrays.fixed_width(pc.list_value_length(column).fill_null(0)).astype(np.int64)
@@ -100,20 +122,20 @@ def _of_column(source: Probabilities, batch: pa.RecordBatch) -> tuple[Matrix, Bo
     starts = np.append(0, np.cumsum(lengths))
     if class_values.is_list(items.type):
         values, missing = class_values.of_lists(
-            items, name, lambda vectors: named(batch, _owners(vectors, starts))
+            items, name, lambda vectors: naming(_owners(vectors, starts))
         )
         return values, missing, starts
     uneven = np.flatnonzero(lengths % size)
     if len(uneven):
         raise BadRows(
             f"The lists of column {name!r} do not divide into vectors of {size} classes: "
-            f"{named(batch, uneven)}, of length {lengths[uneven[0]]}.",
+            f"{naming(uneven)}, of length {lengths[uneven[0]]}.",
             valid=LAYOUTS,
         )
     numbers, known = class_values.numbers(items, name)
     values, starts = numbers.reshape(-1, size), starts // size
     missing = class_values.whole(
         values, known, np.zeros(len(values), np.bool_), name,
-        lambda vectors: named(batch, _owners(vectors, starts)),
+        lambda vectors: naming(_owners(vectors, starts)),
     )  # fmt: skip
     return values, missing, starts
