@@ -27,6 +27,7 @@ from dsm_dask.duplicates import embeddings as _embeddings
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
+from dsm_dask.jobs import collect as _collect
 from dsm_dask.jobs.run import JobRun, run_job
 from dsm_dask.jobs.spec import load_job
 from dsm_dask.monitoring import comparison as _comparison
@@ -341,8 +342,8 @@ def verify(dataset: str, *, engine: Engine | None = None) -> _verify.Verified:
 def gc(
     dataset: str, *, older_than: dt.timedelta = dt.timedelta(days=14), dry_run: bool = False
 ) -> _gc.Collected:
-    """See :func:`dsm_dask.dataset.gc.gc`."""
-    return _gc.gc(dataset, older_than=older_than, dry_run=dry_run)
+    """See :func:`dsm_dask.jobs.collect.collect`."""
+    return _collect.collect(dataset, older_than=older_than, dry_run=dry_run)
 
 
 def run(job: str, *, engine: Engine | None = None) -> JobRun:

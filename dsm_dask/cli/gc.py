@@ -9,8 +9,9 @@ import click
 
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import DRY_RUN, Outcome, verb
-from dsm_dask.dataset.gc import Collected, gc
+from dsm_dask.dataset.gc import Collected
 from dsm_dask.errors import UsageError
+from dsm_dask.jobs.collect import collect
 
 
 @verb
@@ -20,9 +21,11 @@ from dsm_dask.errors import UsageError
 def command(out: Outcome, dataset: str, older_than: str, dry_run: bool) -> None:
     """Forget old versions, and remove what only they used.
 
-    The newest version and tagged ones stay; source files are never touched.
+    The newest version and tagged ones stay; source files are never touched. What deduplication
+    keeps of rows that no version has, what runs that failed left behind, and records of jobs that
+    are over go as well.
     """
-    found = gc(dataset, older_than=_age(older_than), dry_run=dry_run)
+    found = collect(dataset, older_than=_age(older_than), dry_run=dry_run)
     out.say(found.to_dict(), lambda: _text(found))
 
 
@@ -40,7 +43,14 @@ def _text(found: Collected) -> str:
         f"{found.versions:,} versions {done}: {found.data_files:,} data files, "
         f"{found.deletion_files:,} deletion files, {text.size(found.bytes)}"
     ]
-    if found.orphans:
-        lines.append(f"{len(found.orphans):,} objects belong to no version (left by failed runs):")
-        lines += [f"  {uri}" for uri in found.orphans[:20]]
+    kinds = {
+        "objects belong to no version (left by failed runs):": found.orphans,
+        f"kept objects that serve no version {done}:": found.unused,
+        f"temporary folders of killed runs {done}:": found.temporary,
+        f"records of jobs {done}:": found.jobs,
+    }
+    for what, which in kinds.items():
+        if which:
+            lines.append(f"{len(which):,} {what}")
+            lines += [f"  {one}" for one in which[:20]]
     return "\n".join(lines)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -81,7 +80,7 @@ def _place(uri: str) -> Iterator[str]:
         yield uri
         storage.count(bytes_written=os.stat(uri).st_size, requests=1)
         return
-    with tempfile.TemporaryDirectory(prefix="dsm-") as folder:
+    with storage.temporary_folder() as folder:
         file = os.path.join(folder, storage.name(uri))
         yield file
         storage.upload(file, uri)

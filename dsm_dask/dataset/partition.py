@@ -115,6 +115,13 @@ class DatasetPartition:
         text = "|".join(fragment.rows_fingerprint for fragment in self.fragments)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    @functools.cached_property
+    def lasting_fingerprint(self) -> str:
+        """Which rows these were before any was dropped: names begin with it of what is kept of a
+        partition and serves for any of its rows."""
+        parts = (f.files[0][0] if f.part is None else f.part.fingerprint for f in self.fragments)
+        return hashlib.blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
+
     def values_fingerprint(self, columns: Sequence[str]) -> str:
         """Types and managed files behind some columns: what the rows' values depend on."""
         types = [spelled(self.schema.field(name).type) for name in columns if name != ROW_ID]

@@ -201,6 +201,13 @@ class BandFile:
         self._check_end(parts[2], 0)
         return found[0], found[1], np.frombuffer(parts[2], "<u8").reshape(-1, 2)
 
+    def named_before(self, rows: U64) -> U64:
+        """Row ids, and those of firsts that are gone and that these are the successors of."""
+        if self.gone is None or not len(rows):
+            return rows
+        successors = self.gone.read()[1]
+        return np.union1d(rows, successors[np.isin(successors[:, 1], rows), 0])
+
     def read_copies(self) -> U64:
         """Pairs of row ids, of shape (copies, 2): the first row of some shingles, and a copy."""
         return self.left_copies(self._all_copies())

@@ -18,13 +18,16 @@ from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
-from dsm_dask.duplicates.shares import side_by_side
+from dsm_dask.duplicates.lookups import FIELDS, LookedUp, Numbered, look_up
+from dsm_dask.duplicates.shares import read_shares, side_by_side
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
 
 RANGE = 3_000_000
 """Keys that one task sorts, about."""
+
+LEAST_RANGES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,32 +44,45 @@ class Candidates:
 
 
 def candidates(
-    files: Sequence[Sequence[BandFile]],
+    files: Sequence[Numbered],
     folder: str,
     *,
     engine: Engine,
     keys: int = RANGE,
     measured: bool = True,
+    old: Sequence[Numbered] = (),
+    opened: Sequence[str] = (),
 ) -> Candidates:
-    """Find the candidates among the rows of several tables, given the band files of each.
+    """Find the candidates among the rows of several tables, given the numbered band files of each;
+    or, with those of ``old`` rows, only the pairs that one of the ``files`` adds to what is known
+    of these, and the pairs of old rows that objects of nodes name (``opened``).
 
     Without ``measured`` the similarity of copies is NaN: no pair has one when candidates are not
     compared, and which copies share a partition is a matter of the cut.
     """
     listed = storage.join(folder, "bands.dsm")
-    rows = [(table, dataclasses.astuple(file)) for table, some in enumerate(files) for file in some]
+    rows = [(table, dataclasses.astuple(file)) for table, file in files]
     storage.write(listed, codec.encode(rows), durable=False)
-    total = sum(file.keys.count for some in files for file in some)
-    ranges = max(4, -(-total // keys))
-    work = [
-        _Range(listed, number, ranges, folder, 1.0 if measured else np.nan)
-        for number in range(ranges)
-    ]
-    found = engine.map(_Range.run, work, label="Grouping")
-    kinds = zip(*(some for some, _ in found), strict=True)
-    edges, same, copies = (tuple(file for file in kind if file.edges) for kind in kinds)
-    damaged = tuple(sorted({uri for _, damaged in found for uri in damaged}))
-    return Candidates(edges, same, copies, damaged)
+    total = sum(file.keys.count for _, file in files)
+    ranges = max(1 if old else LEAST_RANGES, -(-total // keys))
+    similarity = 1.0 if measured else np.nan
+    known = LookedUp()
+    if old:
+        known = look_up(
+            files, old, opened, folder, ranges=ranges, keys=keys, similarity=similarity,
+            engine=engine,
+        )  # fmt: skip
+    work = [_Range(listed, number, ranges, folder, similarity, known) for number in range(ranges)]
+    if old and not files and not opened:  # nothing to group
+        work = []
+    found = engine.map(_Range.run, work, label="Grouping") if work else []
+    kinds: list[list[EdgeFile]] = [[], [], list(known.copies)]
+    for some, _ in found:
+        for kind, file in zip(kinds, some, strict=True):
+            kind += [file] if file.edges else []
+    damaged = {uri for _, damaged in found for uri in damaged} | set(known.damaged)
+    edges, same, copies = (tuple(kind) for kind in kinds)
+    return Candidates(edges, same, copies, tuple(sorted(damaged)))
 
 
 def _listed(uri: str) -> list[tuple[int, BandFile]]:
@@ -81,13 +97,15 @@ class _Range:
     folder: str
     similarity: float
     """Of rows of the same shingles."""
+    known: LookedUp
 
     def run(self) -> tuple[tuple[EdgeFile, EdgeFile, EdgeFile], tuple[str, ...]]:
         files = _listed(self.listed)
         damaged: list[str] = []
-        keys, nodes = self._records(files, BandFile.keys_between, KEY, damaged).T
+        more = (self.known.keys, self.known.digests)
+        keys, nodes = self._records(files, BandFile.keys_between, KEY, more[0], damaged).T
         edges = edges_of(*_linked(keys, nodes), np.nan)
-        digests = self._records(files, BandFile.digests_between, DIGEST, damaged)
+        digests = self._records(files, BandFile.digests_between, DIGEST, more[1], damaged)
         same = edges_of(*_same(digests), self.similarity)
         copies = self._copies(files[self.number :: self.ranges], damaged)
         kinds = (("candidates", edges), ("same", same), ("copies", copies))
@@ -102,9 +120,11 @@ class _Range:
         files: Sequence[tuple[int, BandFile]],
         between: Callable[[BandFile, int, int], U64],
         width: int,
+        known: Sequence[str],
         damaged: list[str],
     ) -> U64:
-        """The records of this range of all files, with nodes instead of row ids."""
+        """The records of this range of all files, with nodes instead of row ids, and of what is
+        ``known``."""
         low = (self.number << 64) // self.ranges
         high = ((self.number + 1) << 64) // self.ranges - 1
         read = side_by_side(
@@ -114,8 +134,10 @@ class _Range:
             (table, part) for (table, _), part in zip(files, read, strict=True) if part is not None
         ]
         del read
-        every = np.empty((sum(len(part) for _, part in found), width), np.uint64, "F")
-        at = 0
+        told = _numbers(read_shares(known, self.number, self.ranges, FIELDS[width]), width)
+        every = np.empty((sum(len(part) for _, part in found) + len(told), width), np.uint64, "F")
+        every[: len(told)] = told
+        at = len(told)
         for table, part in found:
             every[at : at + len(part)] = part
             every[at : at + len(part), -1] = nodes_of(part[:, -1], table)
@@ -133,6 +155,11 @@ class _Range:
         pairs = [some for some in read if some is not None]
         every = np.concatenate([np.empty((0, 2), np.uint64), *pairs])
         return edges_of(every[:, 0], every[:, 1], self.similarity)
+
+
+def _numbers(records: npt.NDArray[np.void], width: int) -> U64:
+    found: U64 = np.ascontiguousarray(records).view("<u8").reshape(-1, width)
+    return found
 
 
 def _linked(keys: U64, nodes: U64) -> tuple[U64, U64]:

@@ -117,7 +117,7 @@ class KeyFile:
         if sum(np.count_nonzero(some) for some in lives) != len(live):
             return None
         begins = np.stack([index["first"], index["other"]])
-        made, others, begins = left(firsts, rest, *lives, begins)
+        made, others, begins = left(firsts, rest, lives[0], lives[1], begins)
         return write_keys(uri, made, others, begins, made_of)
 
     def _entries(self, begin: int, stop: int) -> Records:

@@ -34,9 +34,11 @@ from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.places import Places
 from dsm_dask.duplicates.result import Deduplicated, IndexUse
 from dsm_dask.duplicates.rule import Rule
-from dsm_dask.duplicates.settled import Settled
+from dsm_dask.duplicates.settled import Listing, Settled
 from dsm_dask.duplicates.shingles import check_text
-from dsm_dask.duplicates.verify import HOME, Verified, verify
+from dsm_dask.duplicates.since import Since, since
+from dsm_dask.duplicates.untouched import Untouched, untouched
+from dsm_dask.duplicates.verify import HOME, Verified, strongest, verify
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.table import Table, check_columns
@@ -135,6 +137,19 @@ def _check(tables: Sequence[Table], on: str, near: Near, ends: Ends) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Searched:
+    """The band files of each table, the candidates among them that are new, and what stands of an
+    earlier run."""
+
+    files: Sequence[Sequence[BandFile]]
+    pairs: Candidates
+    changed: Since
+    stand: Untouched
+    made: int = 0
+    """How many band files this run wrote."""
+
+
+@dataclasses.dataclass(frozen=True)
 class _Run:
     """One run: tables (the data first), what is looked for, and where things go."""
 
@@ -151,23 +166,22 @@ class _Run:
     def found(
         self, decisions: str | None, largest: int, cut: int | None
     ) -> tuple[Deduplicated, Clusters]:
-        files, pairs, made = self._candidates()
-        listed = list(itertools.chain(*files))
+        mark = self.engine.mark()
         near, work, bounds = self.near, self.place.work, self.bounds
-        verified = Verified(pairs.edges)
+        searched = self._searched()
+        files, pairs = searched.files, searched.pairs
+        verified = self._verified(searched, keep=not mark.skipped) if near.verify else Verified()
+        connecting = (*pairs.edges, *pairs.same)
         if near.verify:
-            minhash = near.minhash
-            verified = verify(
-                (*pairs.edges, *pairs.same), self.tables, self.on, minhash.shingles,
-                minhash.normalise, near.threshold, storage.join(work, "verify"), engine=self.engine,
-                home=bounds.home, limit=bounds.edges, settled=self._settled(files),
-            )  # fmt: skip
+            connecting = tuple(file.connecting() for file in verified.groups)
         clusters = decide(
-            [*verified.edges, *pairs.same, *pairs.copies], self.tables,
+            [*connecting, *pairs.copies], self.tables,
             rule=near.rule, reason="minhash", engine=self.engine,
             folder=storage.join(work, "clusters"), run=self.run,
             decisions=decisions, largest=largest, limit=bounds.edges, piece=bounds.piece,
         )  # fmt: skip
+        every = list(itertools.chain(*files))
+        size = sum(file.size for file in every)
         found = Deduplicated(
             rows=sum(file.rows for file in files[0]),
             clusters=clusters.clusters,
@@ -180,23 +194,23 @@ class _Run:
             sizes=clusters.sizes,
             similarities=clusters.similarities,
             against=clusters.against,
-            checked=verified.checked if near.verify else None,
-            accepted=verified.accepted if near.verify else None,
-            index=IndexUse(len(listed), made, sum(file.size for file in listed), verified.compared),
+            checked=sum(one.checked for one in verified.groups) if near.verify else None,
+            accepted=sum(one.accepted for one in verified.groups) if near.verify else None,
+            index=IndexUse(len(every), searched.made, size, verified.compared),
             left_out={"unread": verified.unread} if verified.unread else None,
             notes=(*self._notes(files[0]), *_unread(verified.unread)),
         )
         if cut is not None and near.verify:
-            weak = weakest(verified.edges, self.engine)
+            weak = weakest(connecting, self.engine)
             shown = described_pairs(
                 weak, verified.refused, self.tables, (self.on,), self.engine, cut
             )
             found = dataclasses.replace(found, borderline=shown)
         return found, clusters
 
-    def _candidates(self) -> tuple[list[list[BandFile]], Candidates, int]:
-        """The band files of each table, the candidates, and how many files were made. A file that
-        is damaged, or that someone removed meanwhile, is made again."""
+    def _searched(self) -> _Searched:
+        """The band files of each table, and the candidates. A file that is damaged, or that someone
+        removed meanwhile, is made again."""
         damaged: frozenset[str] = frozenset()
         made: set[str] = set()
         for _ in range(TRIES):
@@ -204,34 +218,64 @@ class _Run:
                 self._hashed(number, table, damaged) for number, table in enumerate(self.tables)
             ]
             made |= {file.uri for some in files for file in some if file.made}
-            pairs = candidates(
-                files, self.place.work, engine=self.engine, keys=self.bounds.keys,
-                measured=self.near.verify,
-            )  # fmt: skip
-            if not pairs.damaged:
-                return files, pairs, len(made)
-            damaged |= frozenset(pairs.damaged)
-        raise gave_up(pairs.damaged)
+            found = self._changes(files)
+            if not found.pairs.damaged:
+                return dataclasses.replace(found, made=len(made))
+            damaged |= frozenset(found.pairs.damaged)
+        raise gave_up(found.pairs.damaged)
 
-    def _settled(self, files: Sequence[Sequence[BandFile]]) -> Settled | None:
-        """Where verified groups are kept: beside a dataset, by threshold and other tables."""
-        table = self.tables[0]
+    def _changes(self, files: Sequence[Sequence[BandFile]]) -> _Searched:
+        """What is new since an earlier run, and the groups of that one that stand; or all there is
+        to find."""
+        keys, work, engine = self.bounds.keys, self.place.work, self.engine
+        changed = Since({})
+        if self.near.verify:
+            changed = since(self._settled, files, keys=keys, engine=engine)
+        if changed.groups is not None:
+            pairs = candidates(
+                changed.new, work, engine=engine, keys=keys, old=changed.old, opened=changed.opened
+            )
+            edges = (*pairs.edges, *pairs.same)
+            stand: Untouched | None = Untouched()
+            if not pairs.damaged:
+                stand = untouched(changed, edges, self._settled, pairs=keys, engine=engine)
+            if stand is not None:
+                return _Searched(files, pairs, changed, stand)
+        every = [(table, file) for table, some in enumerate(files) for file in some]
+        pairs = candidates(every, work, engine=engine, keys=keys, measured=self.near.verify)
+        return _Searched(files, pairs, changed, Untouched())
+
+    def _verified(self, searched: _Searched, *, keep: bool) -> Verified:
+        """All groups, and what was refused among them; the outcome is kept, if all could be
+        read."""
+        pairs, stand, minhash = searched.pairs, searched.stand, self.near.minhash
+        mark = self.engine.mark()
+        more = [file.candidates() for file in stand.joined]
+        found = verify(
+            (*more, *pairs.edges, *pairs.same), self.tables, self.on, minhash.shingles,
+            minhash.normalise, self.near.threshold, storage.join(self.place.work, "verify"),
+            engine=self.engine, settled=self._settled, known=stand.joined, home=self.bounds.home,
+            limit=self.bounds.edges,
+        )  # fmt: skip
+        groups = (*stand.groups, *found.groups)
+        if keep and not mark.skipped:
+            self._settled.save(Listing(searched.changed.seen, groups))
+        refused = strongest((*stand.refused, *found.refused))
+        return dataclasses.replace(found, groups=groups, refused=refused)
+
+    @property
+    def _settled(self) -> Settled:
+        """Where groups are kept: beside a dataset, by threshold and other tables."""
+        table, work = self.tables[0], storage.join(self.place.work, "settled")
         if not isinstance(table, Dataset):
-            return None
+            return Settled(work, work, self.run, None)
         others = [other.uri for other in self.tables[1:]]
-        about = repr((1, self.near.threshold, others)).encode()
+        about = repr((2, self.near.threshold, others)).encode()
         name = f"verified-{hashlib.blake2b(about, digest_size=6).hexdigest()}"
         index = index_name(self.near.minhash, self.on)
-        return Settled(
-            storage.join(self.place.kept, "index", index, name),
-            self.run,
-            tuple(
-                f"{number}:{storage.name(file.uri)}"
-                for number, some in enumerate(files)
-                for file in some
-            ),
-            storage.join(table.uri, "_dsm", "index", index, name),
-        )
+        folder = storage.join(self.place.kept, "index", index, name)
+        known = storage.join(table.uri, "_dsm", "index", index, name)
+        return Settled(folder, work, self.run, known)
 
     def _hashed(self, number: int, table: Table, damaged: frozenset[str]) -> list[BandFile]:
         """The band files of a table: its own, kept beside it, where it is a dataset."""

@@ -72,7 +72,7 @@ def places(
                     "Plain files need a folder for the shuffle that every worker can reach.",
                     valid="Give --scratch URI or --out URI, or link the files as a dataset.",
                 )
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
+            folder = stack.enter_context(storage.temporary_folder())
         else:
             folder = storage.join(scratch or storage.parent(str(out)), f"_dsm-{run}")
             stack.callback(storage.delete_folder, folder)
@@ -92,7 +92,7 @@ def _beside(
     if dry_run:
         stack.callback(storage.delete_folder, runs)
     if scratch is None and engine.is_local and _has_room(dataset):
-        work = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
+        work = stack.enter_context(storage.temporary_folder())
     else:
         work = storage.join(runs, "work")
         if scratch is not None:

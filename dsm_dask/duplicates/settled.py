@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from dsm_dask import codec, storage
 from dsm_dask.duplicates.band_files import BandFile
@@ -38,17 +39,26 @@ class Listing:
     def read(uri: str) -> Listing:
         """Raises StateVersion when it is not what was written."""
         seen, files = codec.decode(read_sealed(uri))
+        folder = storage.parent(uri)
         return Listing(
-            {name: None if gone is None else Gone(*gone) for name, gone in seen},
-            tuple(GroupFile(*file) for file in files),
+            {
+                name: None if gone is None else Gone(storage.join(folder, gone[0]), *gone[1:])
+                for name, gone in seen
+            },
+            tuple(GroupFile(storage.join(folder, name), *told) for name, *told in files),
         )
 
     def encode(self) -> bytes:
+        """The objects are named without their folder: a dataset may be moved."""
         seen = tuple(
-            (name, None if gone is None else dataclasses.astuple(gone))
-            for name, gone in self.seen.items()
+            (name, None if gone is None else _told(gone)) for name, gone in self.seen.items()
         )
-        return codec.encode((seen, tuple(dataclasses.astuple(file) for file in self.files)))
+        return codec.encode((seen, tuple(_told(file) for file in self.files)))
+
+
+def _told(one: Gone | GroupFile) -> tuple[Any, ...]:
+    uri, *more = dataclasses.astuple(one)
+    return (storage.name(uri), *more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,18 +83,21 @@ class Settled:
         """Store groups, by root."""
         if self.known is not None:
             with contextlib.suppress(AccessDenied, CannotWrite):
-                return GroupFile.write(self.place(name), found)
+                return GroupFile.write(storage.join(self.folder, f"{self.run}-{name}"), found)
         return GroupFile.write(storage.join(self.work, f"{self.run}-{name}"), found)
 
-    def place(self, name: str) -> str:
-        """Where an object of this run is kept."""
-        return storage.join(self.folder, f"{self.run}-{name}")
+    def keep(self, name: str, gone: Gone) -> Gone:
+        """Store what is gone of a band file."""
+        if self.known is not None:
+            with contextlib.suppress(AccessDenied, CannotWrite):
+                return gone.kept(storage.join(self.folder, f"{self.run}-{name}"))
+        return gone
 
     def save(self, listing: Listing) -> None:
         """Leave this for the next run, instead of what there was."""
         files = tuple(file for file in listing.files if file.groups)
         gone = [one for one in listing.seen.values() if one is not None]
-        uris = {item.uri for item in (*files, *gone)}
+        uris = {file.uri for file in files} | {one.uri for one in gone}
         if self.known is None or any(storage.parent(uri) != self.folder for uri in uris):
             return
         with contextlib.suppress(AccessDenied, CannotWrite):  # one may only read here
@@ -113,7 +126,7 @@ def check_listed(listing: str) -> ListedCheck:
     damaged = [file.uri for file in found.files if file.read() is None]
     gone = [one for one in found.seen.values() if one is not None]
     damaged += [one.uri for one in gone if not one.is_whole()]
-    uris = (file.uri for file in (*found.files, *gone))
+    uris = [file.uri for file in found.files] + [one.uri for one in gone]
     return ListedCheck((listing, *uris), tuple(damaged))
 
 

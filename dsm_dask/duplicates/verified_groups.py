@@ -121,12 +121,13 @@ class GroupEdges(EdgeFile):
         size = EDGE.itemsize
         stop = self.start + (self.pairs + self.accepted) * size
         (data,) = storage.read_ranges(self.uri, [(self.start, stop)])
-        found = np.frombuffer(data, EDGE)
+        found: Records = np.frombuffer(data, EDGE)
         if not self.compared:
             return found
         keep = found["similarity"] == 1
         keep[self.pairs :] = True
-        return found[keep]
+        some: Records = found[keep]
+        return some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,10 +151,10 @@ class GroupFile:
         raw: Any = [np.ascontiguousarray(part).view(np.uint8).data for part in parts]
         data = b"".join(raw)
         storage.write(uri, data, durable=False)
-        return GroupFile(
-            uri, *(len(part) for part in parts), int(found.groups["checked"].sum()),
-            int(found.groups["accepted"].sum()), xxhash.xxh3_128_hexdigest(data),
-        )  # fmt: skip
+        checked, accepted = (int(found.groups[name].sum()) for name in ("checked", "accepted"))
+        groups, pairs, edges, refused = (len(part) for part in parts)
+        digest = xxhash.xxh3_128_hexdigest(data)
+        return GroupFile(uri, groups, pairs, edges, refused, checked, accepted, digest)
 
     def read(self) -> Groups | None:
         """None when it is gone, or not what was written."""
@@ -175,3 +176,8 @@ class GroupFile:
         start = self.groups * GROUP.itemsize
         edges = self.pairs + self.edges
         return GroupEdges(self.uri, edges, start, self.pairs, self.edges, compared)
+
+    def candidates(self) -> GroupEdges:
+        """All candidate pairs of these groups."""
+        start = self.groups * GROUP.itemsize
+        return GroupEdges(self.uri, self.pairs, start, self.pairs, 0, False)

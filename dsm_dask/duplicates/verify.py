@@ -32,8 +32,8 @@ from dsm_dask.duplicates.directory import directory
 from dsm_dask.duplicates.edges import EdgeFile, edges_of
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.normalise import Normalise
-from dsm_dask.duplicates.set_files import WriteSets, read_sets
 from dsm_dask.duplicates.recall import Recall, Recalled
+from dsm_dask.duplicates.set_files import WriteSets, read_sets
 from dsm_dask.duplicates.settled import Settled
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.duplicates.verified_groups import GroupFile, Groups
@@ -53,7 +53,7 @@ ALL_PAIRS = 128
 class Verified:
     """Groups of candidates with their accepted pairs."""
 
-    groups: tuple[GroupFile, ...]
+    groups: tuple[GroupFile, ...] = ()
     compared: int = 0
     """Candidate rows of which the texts were read: not those of which the outcome was known."""
     unread: int = 0
@@ -93,13 +93,15 @@ def verify(
         recall = Recall(settled, tuple(known), folder)
         recalled = engine.map(recall, list(enumerate(pieces)), label="Recalling")
         pieces = [one.rest for one in recalled if one.rest.members]
-    found = _verified(pieces, tables, column, shingles, normalise, threshold, folder, engine, settled)
-    refused = (pair for one in (*recalled, *found) for pair in one.refused)
+    found = _verified(
+        pieces, tables, column, shingles, normalise, threshold, folder, engine, settled
+    )
+    every: list[Recalled | _Found] = [*recalled, *found]
     return Verified(
-        tuple(one.groups for one in (*recalled, *found)),
+        tuple(one.groups for one in every),
         sum(one.compared for one in found),
         sum(one.unread for one in found),
-        strongest(refused),
+        strongest(pair for one in every for pair in one.refused),
     )
 
 

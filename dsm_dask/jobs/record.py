@@ -198,3 +198,20 @@ def ask_to_cancel(run: Run) -> Record:
         record = dataclasses.replace(record, state="cancelled", ended=now(), exit_code=3)
         record.save()
     return record
+
+
+def outdated(dataset: str, older_than: dt.timedelta) -> list[Run]:
+    """Runs that are over, or lost, and gave their last sign longer ago than that."""
+    at = dt.datetime.now(dt.UTC)
+    found = []
+    for run in runs(dataset):
+        record = load(run)
+        last = dt.datetime.fromisoformat(record.ended or record.beat)
+        if record.seen(at) not in ("queued", "running") and at - last >= older_than:
+            found.append(run)
+    return found
+
+
+def forget(run: Run) -> None:
+    """Remove all that is told of a run."""
+    storage.delete_folder(run.folder)

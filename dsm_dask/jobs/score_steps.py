@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dsm_dask.errors import UsageError
 from dsm_dask.jobs.strict import Strict, Strings
 from dsm_dask.scores.review.review_queue import MOST, TOP
 from dsm_dask.scores.scores import ScoreOptions
+
+
+CLASS = re.compile(r"(sklearn|numpy|scipy|xgboost|lightgbm|catboost)(\.\w+)*\.[A-Z]\w*")
+"""Types that a job may trust: classes of packages for models. A function that a model calls could
+do anything, so a job that could trust one would be code."""
 
 
 class Score(Strict):
@@ -28,7 +34,9 @@ class Score(Strict):
     spread: Literal["variance", "interval", "members"] | None = None
     model: str | None = Field(None, description="A skops or ONNX file.")
     features: Strings | None = Field(None, description="The columns that the model takes.")
-    trusted: Strings | None = Field(None, description="Types that a skops file may hold.")
+    trusted: Strings | None = Field(
+        None, description="Classes of model packages that a skops file may hold."
+    )
     out_of_fold: Strings | None = Field(None, description="Columns to learn probabilities from.")
     group: str | None = None
     label: str | None = None
@@ -48,6 +56,17 @@ class Score(Strict):
     def options(self) -> ScoreOptions:
         given = self.model_dump(exclude={"prefix", "replace", "message"}, exclude_none=True)
         return ScoreOptions.of(**given)
+
+    @field_validator("trusted", mode="after")
+    @classmethod
+    def _are_classes(cls, names: list[str] | None) -> list[str] | None:
+        for name in names or ():
+            if not CLASS.fullmatch(name):
+                raise ValueError(
+                    f"a job cannot trust {name!r}, only classes of sklearn, numpy, scipy, xgboost, "
+                    "lightgbm and catboost; `dsm score --trusted` takes others"
+                )
+        return names
 
     @model_validator(mode="after")
     def _fits(self) -> Score:

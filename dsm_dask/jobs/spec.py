@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dsm_dask.duplicates.dedup import METHODS
 from dsm_dask.errors import JobSpecError, NotFound
+from dsm_dask.jobs.plain_yaml import plain_yaml
 from dsm_dask.jobs.score_steps import Issues, Score, Update
 from dsm_dask.jobs.secrets import path_of, refuse_secrets
 from dsm_dask.jobs.strict import Strict, Strings
@@ -210,30 +209,17 @@ class Step(Strict):
 class Job(Strict):
     """A job: a dataset and what to do with it."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     description: str = ""
     dataset: str = Field(description="URI of the dataset, with @BRANCH if not the main one.")
     on_error: Literal["fail", "skip"] = "fail"
-    steps: list[Step] = Field(min_length=1)
+    steps: list[Step] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="before")
     @classmethod
     def _no_secrets(cls, value: Any) -> Any:
         refuse_secrets(value)
         return value
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of a boolean: only ``true`` and ``false``."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def load_job(path: str | Path) -> Job:
@@ -259,12 +245,9 @@ def parse_job(text: str, where: str = "job") -> Job:
     ('dedup', ['text'])
     """
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise JobSpecError(f"{where} is not valid YAML{line}: {problem}.", where=where) from None
+        data = plain_yaml(text)
+    except ValueError as error:
+        raise JobSpecError(f"{where} is not valid YAML: {error}.", where=where) from None
     if not isinstance(data, dict):
         raise JobSpecError(
             f"{where} holds no job.", where=where, valid="A job has name, dataset and steps."
@@ -277,22 +260,22 @@ def parse_job(text: str, where: str = "job") -> Job:
 
 def _explained(error: ValidationError, where: str) -> JobSpecError:
     problem = error.errors()[0]
-    place = path_of(problem["loc"])
     known = _keys_at(problem["loc"])
+    if not problem["loc"]:  # of the job as a whole
+        return JobSpecError(f"{problem['msg'].removeprefix('Value error, ')}.", where=where)
+    place = f"{where}: {path_of(problem['loc'])}"
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         close = difflib.get_close_matches(key, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         return JobSpecError(
-            f"{place}: there is no key {key!r} here.",
-            where=f"{where}: {place}",
-            valid=f"{hint}Known: {', '.join(known)}.",
+            f"There is no key {key!r} here.", where=place, valid=f"{hint}Known: {', '.join(known)}."
         )
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         message = "this key is missing"
     valid = f"Known keys here: {', '.join(known)}." if known else None
-    return JobSpecError(f"{place}: {message}.", where=f"{where}: {place}", valid=valid)
+    return JobSpecError(f"{message}.", where=place, valid=valid)
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:

@@ -16,6 +16,7 @@ from dsm_dask.storage.listing import ObjectInfo, check_bucket, exists, find, inf
 from dsm_dask.storage.options import Options, current_options, lance_options, using
 from dsm_dask.storage.reading import PART, read, read_ranges
 from dsm_dask.storage.retry import is_transient
+from dsm_dask.storage.temporary import left_behind, remove_left_behind, temporary_folder
 from dsm_dask.storage.uri import is_local, join, name, normalise, parent, scheme
 from dsm_dask.storage.writing import create, delete, delete_folder, upload, write
 
@@ -38,13 +39,16 @@ __all__ = [
     "is_transient",
     "join",
     "lance_options",
+    "left_behind",
     "listing",
     "name",
     "normalise",
     "parent",
     "read",
     "read_ranges",
+    "remove_left_behind",
     "scheme",
+    "temporary_folder",
     "upload",
     "using",
     "write",

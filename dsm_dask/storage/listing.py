@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import glob as local_glob
 import os
@@ -25,6 +26,8 @@ class ObjectInfo:
     uri: str
     size: int
     etag: str
+    modified: float | None = dataclasses.field(default=None, compare=False)
+    """When it was stored, in seconds since 1970; None where the store does not tell."""
 
 
 def find(pattern: str, suffixes: tuple[str, ...] = ()) -> list[ObjectInfo]:
@@ -140,7 +143,8 @@ def _local_info(uri: str) -> ObjectInfo:
     status = os.stat(uri)
     if not os.path.isfile(uri):
         raise IsADirectoryError(uri)
-    return ObjectInfo(uri, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
+    return ObjectInfo(uri, status.st_size, etag, status.st_mtime)
 
 
 def _find_remote(uri: str, glob: bool) -> list[ObjectInfo]:
@@ -178,7 +182,18 @@ def _remote_info(uri: str, entry: dict[str, Any]) -> ObjectInfo:
     if entry.get("type") != "file":
         raise FileNotFoundError(uri)
     tag = entry.get("ETag") or entry.get("etag") or entry.get("md5Hash") or entry.get("mtime") or ""
-    return ObjectInfo(uri, int(entry["size"] or 0), str(tag).strip('"'))
+    return ObjectInfo(uri, int(entry["size"] or 0), str(tag).strip('"'), _modified(entry))
+
+
+def _modified(entry: dict[str, Any]) -> float | None:
+    """When an object was stored, as far as its file system tells."""
+    for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
+        found = entry.get(name)
+        if isinstance(found, dt.datetime):
+            return found.timestamp()
+        if isinstance(found, (int, float)):
+            return float(found)
+    return None
 
 
 def _look_around(uri: str) -> str:

@@ -14,6 +14,7 @@ from dsm_dask.storage.filesystem import counted, key_of
 from dsm_dask.storage.io_count import count
 from dsm_dask.storage.listing import listing
 from dsm_dask.storage.retry import error_codes, retry
+from dsm_dask.storage.temporary import make_folders
 from dsm_dask.storage.uri import is_local, normalise
 
 _EXISTS_CODES = {"PreconditionFailed", "412"}
@@ -120,7 +121,7 @@ def _staged(uri: str, data: bytes, durable: bool = True) -> str:
     folder = os.path.dirname(uri)
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.tmp")
     try:
-        os.makedirs(folder, exist_ok=True)
+        make_folders(folder)
         with open(temporary, "wb") as file:
             file.write(data)
             if durable:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -170,7 +169,7 @@ def _folder(table: Table, engine: Engine, scratch: str | None) -> Iterator[tuple
         ) from refused
     with contextlib.ExitStack() as stack:
         if scratch is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-"))
+            folder = stack.enter_context(storage.temporary_folder())
         else:
             folder = storage.join(scratch, f"_dsm-{run}")
             stack.callback(storage.delete_folder, folder)

@@ -98,6 +98,38 @@ def test_nothing_is_ever_executed(tmp_path, text):
     assert not (tmp_path / "marker").exists()
 
 
+BOMB = "a0: &a0 [x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BOMB + job("  - log\n"), "line 2: aliases"),
+        (BOMB.replace("[", "{<<: [").replace("]", "]}") + job("  - log\n"), "line 2: aliases"),
+        (job("  - log: {limit: &a 1}\n  - log: {limit: *a}\n"), "aliases"),
+        ("[" * 3000, "nested too deeply"),
+        ("{a: " * 3000, "nested too deeply"),
+        (job("  - log\n", "name: j\nname: k\ndataset: d"), "line 2: the key 'name' is given twice"),
+        (job("  - drop: {where: a = 1, where: b = 1}\n"), "'where' is given twice"),
+        (job("  - log: {limit: %s}\n" % ("9" * 9999)), "line 4"),
+        (job("  - log\n", "name: j\ndataset: 2026-99-99"), "line 2"),
+        (job("  - log\n", "name: j\n? [a, b]\n: c"), "has to be a text"),
+        (job("  - log\n", f"name: {'j' * 101}\ndataset: d"), "100 characters"),
+        (job("  - log\n" * 1001), "1000 items"),
+        (job("  - log\n") + " " * (8 << 20), "are read"),
+        (job("  - log\n", 'name: j\ndataset: "d\\0"'), "dataset holds a control character"),
+        (job("  - drop: {where: \"a = '\\uD800'\"}\n"), "control character"),
+    ],
+)  # fmt: skip
+def test_what_would_do_harm_or_be_misread(text, told):
+    """Texts that grow without end, or that two readers would read otherwise."""
+    with pytest.raises(JobSpecError) as error:
+        parse_job(text, "job.yaml")
+    assert told in str(error.value)
+
+
 def test_the_line_of_a_syntax_error():
     with pytest.raises(JobSpecError, match="line 3"):
         parse_job("name: j\ndataset: d\nsteps: [", "job.yaml")

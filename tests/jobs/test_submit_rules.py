@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from dsm_trials import dsm
 
@@ -65,7 +67,9 @@ def test_a_cluster_is_needed_that_stays(tmp_path):
     [
         "https://me:canary@example.com/x.parquet", "s3://AKIA:canary@lake/x",
         "https://example.com/x.parquet?X-Amz-Signature=canary", "https://e.com/x?sig=canary&a=b",
-        "az://c/x?a=b&token=canary",
+        "az://c/x?a=b&token=canary", "https://e.com/x?X-Goog-Signature=canary",
+        "https://canary@e.com/x", "https://e.com/x?access_token=canary",
+        "https://e.com/x?AWSAccessKeyId=canary", "https://e.com/x#api_key=canary",
     ],
 )  # fmt: skip
 def test_secrets_in_a_job_are_refused_and_not_repeated(source):
@@ -73,6 +77,24 @@ def test_secrets_in_a_job_are_refused_and_not_repeated(source):
         parse_job(JOB.replace("s3://lake/raw/*.parquet", source))
     assert "steps[0].create.sources[0] holds a secret" in str(error.value)
     assert "canary" not in str(error.value)
+
+
+def test_a_secret_in_a_key_is_not_repeated():
+    with pytest.raises(JobSpecError) as error:
+        parse_job(JOB.replace("sources:", '"https://me:canary@e.com/x":'))
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["posix.system", "subprocess.getoutput", "builtins.eval", "numpy.load", "Popen",
+             "subprocess.Popen", "sklearn.x; import os", "numpy.os.system"],
+)  # fmt: skip
+def test_a_job_cannot_trust_what_would_run_code(name):
+    """A model that calls a function is code: only a person may say that it is trusted."""
+    steps = "[{score: {model: m.skops, features: a, trusted: [%s]}}]"
+    with pytest.raises(JobSpecError, match="cannot trust"):
+        parse_job(f"{{name: j, dataset: d, steps: {steps % json.dumps(name)}}}")
+    parse_job(f"{{name: j, dataset: d, steps: {steps % 'xgboost.sklearn.XGBClassifier'}}}")
 
 
 @pytest.mark.parametrize("source", ["s3://lake/a@b:c", "s3://lake/x?y=1", "C:/x", "a:b@c"])

@@ -1,0 +1,176 @@
+"""After an append: rows that an earlier run has seen, and that share a key with new ones.
+
+The band files of old rows are not sorted together again: each is read once, from end to end, and
+the keys of new rows are looked up in it. What is found goes, with the new rows, to the grouping
+(:mod:`dsm_dask.duplicates.candidates`): all rows of a bucket that a new row is in. Old rows of
+groups that lost a row are *opened*: all their keys go there, too.
+
+Many new rows are looked up in lots, so that a task holds a bounded number of their keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dsm_dask import storage
+from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
+from dsm_dask.duplicates.damage import read_or_name
+from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, rows_of, tables_of, write_edges
+from dsm_dask.duplicates.shares import write_shares
+from dsm_dask.duplicates.verified_groups import within
+from dsm_dask.engine import Engine
+
+U64 = npt.NDArray[np.uint64]
+Numbered = tuple[int, BandFile]
+"""The number of a table, and one of its band files."""
+
+LEAST_TASKS = 4
+FIELDS = {
+    width: np.dtype([(str(place), "<u8") for place in range(width)]) for width in (KEY, DIGEST)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LookedUp:
+    """Keys and digests of old rows (shares by range, of records like those of band files, with
+    nodes), and the copies among all old rows."""
+
+    keys: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    copies: tuple[EdgeFile, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+def look_up(
+    new: Sequence[Numbered],
+    old: Sequence[Numbered],
+    opened: Sequence[str],
+    folder: str,
+    *,
+    ranges: int,
+    keys: int,
+    similarity: float,
+    engine: Engine,
+) -> LookedUp:
+    """Find the rows of ``old`` band files that share a key with one of ``new`` ones, or that
+    objects of nodes name (``opened``). A task holds about ``keys`` keys of either; ``similarity``
+    is that of copies."""
+    lots = _lots(new, keys) or [()]
+    total = sum(file.keys.count for _, file in old)
+    some = _lots(old, max(1, min(keys, total // LEAST_TASKS)))
+    work = [
+        _LookUp(
+            files, lot, tuple(opened) if first else (), first, ranges, similarity,
+            storage.join(folder, f"found-{number:03d}-{place:05d}"),
+        )
+        for number, (first, lot) in enumerate((place == 0, lot) for place, lot in enumerate(lots))
+        for place, files in enumerate(some)
+    ]  # fmt: skip
+    found = engine.map(_LookUp.run, work, label="Looking up")
+    damaged = {uri for *_, damaged in found for uri in damaged}
+    return LookedUp(
+        tuple(keys for keys, *_ in found if keys is not None),
+        tuple(digests for _, digests, *_ in found if digests is not None),
+        tuple(copies for _, _, copies, _ in found if copies is not None and copies.edges),
+        tuple(sorted(damaged)),
+    )
+
+
+def _lots(files: Sequence[Numbered], most: int) -> list[tuple[Numbered, ...]]:
+    """Neighbouring files of up to ``most`` keys together."""
+    found: list[list[Numbered]] = []
+    held = most
+    for table, file in files:
+        if held + file.keys.count > most:
+            found.append([])
+            held = 0
+        found[-1].append((table, file))
+        held += file.keys.count
+    return [tuple(some) for some in found]
+
+
+@dataclasses.dataclass(frozen=True)
+class _LookUp:
+    files: tuple[Numbered, ...]
+    lot: tuple[Numbered, ...]
+    opened: tuple[str, ...]
+    first: bool
+    """Whether copies and opened rows are this task's."""
+    ranges: int
+    similarity: float
+    place: str
+
+    def run(self) -> tuple[str | None, str | None, EdgeFile | None, tuple[str, ...]]:
+        damaged: list[str] = []
+        wanted = self._wanted(damaged)
+        opened = self._opened()
+        parts: dict[int, list[U64]] = {width: [] for width in FIELDS}
+        copies = [np.empty((0, 2), np.uint64)]
+        for table, file in self.files:
+            rows = rows_of(opened[tables_of(opened) == table])
+            if not len(wanted[KEY]) and not len(rows):
+                read = read_or_name(file.read_copies, damaged) if self.first else None
+                copies += [] if read is None else [nodes_of(read, table)]
+                continue
+            records = read_or_name(file.records, damaged)
+            if records is None:
+                continue
+            rows = file.named_before(rows)
+            for width, every in zip(FIELDS, records, strict=False):
+                some = file.left(_chosen(every, wanted[width], rows))
+                some[:, -1] = nodes_of(some[:, -1], table)
+                parts[width].append(some)
+            if self.first:
+                copies.append(nodes_of(file.left_copies(records[2]), table))
+        told = [self._stored(width, some) for width, some in parts.items()]
+        pairs = np.concatenate(copies)
+        edges = None
+        if len(pairs):
+            pairs_of = edges_of(pairs[:, 0], pairs[:, 1], self.similarity)
+            edges = write_edges(f"{self.place}-copies", pairs_of)
+        return told[0], told[1], edges, tuple(damaged)
+
+    def _wanted(self, damaged: list[str]) -> dict[int, U64]:
+        """The first numbers of the lot's keys and digests, ascending."""
+        read = (read_or_name(file.records, damaged) for _, file in self.lot)
+        every = [records for records in read if records is not None]
+        return {
+            width: np.unique(np.concatenate([_NONE, *(records[i][:, 0] for records in every)]))
+            for i, width in enumerate(FIELDS)
+        }
+
+    def _opened(self) -> U64:
+        read = (np.frombuffer(storage.read(uri), "<u8") for uri in self.opened)
+        return np.concatenate([_NONE, *read])
+
+    def _stored(self, width: int, parts: Sequence[U64]) -> str | None:
+        records = np.concatenate([np.empty((0, width), np.uint64), *parts])
+        if not len(records):
+            return None
+        limits = [(number << 64) // self.ranges for number in range(1, self.ranges)]
+        share = np.searchsorted(np.array(limits, np.uint64), records[:, 0], "right")
+        uri = f"{self.place}-{width}"
+        raw = np.ascontiguousarray(records, "<u8").view(FIELDS[width])[:, 0]
+        write_shares(uri, raw, share, self.ranges)
+        return uri
+
+
+_NONE = np.empty(0, np.uint64)
+
+
+def _chosen(records: U64, wanted: U64, rows: U64) -> U64:
+    """The records of which the first number is wanted, or the row is among some. Both records and
+    what is wanted are ascending; the records are many more."""
+    firsts = np.ascontiguousarray(records[:, 0])
+    starts, stops = (np.searchsorted(firsts, wanted, side) for side in ("left", "right"))
+    counts = stops - starts
+    places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    if len(rows):
+        at = np.flatnonzero(within(np.ascontiguousarray(records[:, -1]), np.sort(rows)))
+        places = np.union1d(places, at)
+    found: U64 = records[places]
+    return found
