@@ -22,9 +22,10 @@ help:  ## this list
 demo: $(VENV)/.demo  ## the main job, end to end, on an S3 server and a cluster of its own
 	@$(BIN)/dsm demo
 
-# Two processes: a file's tests stay in one, as they share a cluster or a server.
+# Two processes: a file's tests stay in one, as they share a cluster or a server. Files are in the
+# order of tests/conftest.py.
 test: $(VENV)/.test  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports  ## everything that CI checks besides the tests
 

@@ -20,6 +20,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Self
 
+import psutil
+
 Counts = dict[tuple[str, str], int]
 """Bytes from one host to another, link headers included."""
 
@@ -93,6 +95,15 @@ class Hosts:
             if sum(now.values()) - sum(seen.values()) < 1 << 16:
                 return now
             seen = now
+
+    def processor_seconds(self, name: str) -> float:
+        """Processor time of all processes that run on a host now."""
+        total = 0.0
+        for pid in _ip("netns", "pids", self._spaces[name]).split():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = psutil.Process(int(pid)).cpu_times()
+                total += times.user + times.system
+        return total
 
     def _now(self) -> Counts:
         found = {}

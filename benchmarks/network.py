@@ -2,7 +2,8 @@
 its own in a network namespace, every two joined by a link whose bytes the kernel counts.
 
 Profile, drift, deduplication, scores and a drop of 0.1, 1 and 4 GB, each the ``dsm`` command on the
-client's host. Needs the right to make network namespaces; says so and skips otherwise.
+client's host; with requests and processor time, for ``cost.py``. Needs the right to make network
+namespaces; says so and skips otherwise.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ EXCHANGE_AIM = 32
 """Bytes from worker to worker for each row and band."""
 BANDS = 21
 FLAT = 1.25
+HEADERS = 1_000_000
+"""Of fewer bytes that are stored, most of what is sent are the headers of requests."""
+IDLE_SECONDS = 10
 _LESS_TALK = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
@@ -70,6 +74,16 @@ class Run:
     stored: int
     """Bytes of the objects in the bucket after it, less those before."""
     rows: int
+    requests: int
+    """To the store, as ``dsm`` counts them."""
+    worker_seconds: float
+    """Processor time of both workers."""
+    scheduler_seconds: float
+
+    @property
+    def exchanged(self) -> int:
+        """Bytes that workers gave each other, directly or through the store."""
+        return max(0, self.from_store - self.needed) + self.between_workers
 
 
 class Lab:
@@ -116,19 +130,35 @@ class Lab:
     def run(self, verb: str, needed: int, rows: int, *words: str) -> Run:
         """Run ``dsm`` and count what moves meanwhile."""
         stored, before, began = self._ask("stored"), self.hosts.counted(), time.monotonic()
-        self.dsm(*words)
+        busy = {host: self.hosts.processor_seconds(host) for host in (*WORKERS, "scheduler")}
+        answer = self.dsm(*words)
         seconds = time.monotonic() - began
         after = self.hosts.counted()
+        busy = {host: self.hosts.processor_seconds(host) - so_far for host, so_far in busy.items()}
         links = {pair: after[pair] - before[pair] for pair in after}
         one, two = WORKERS
-        return Run(
+        run = Run(
             verb, seconds, {f"{a} > {b}": size for (a, b), size in links.items()},
             client=_with(links, "client"), scheduler=_with(links, "scheduler"),
             from_store=sum(links["store", worker] for worker in WORKERS),
             to_store=sum(links[worker, "store"] for worker in WORKERS),
             between_workers=links[one, two] + links[two, one],
             needed=needed, stored=self._ask("stored") - stored, rows=rows,
+            requests=answer["io"]["requests"],
+            worker_seconds=sum(busy[worker] for worker in WORKERS),
+            scheduler_seconds=busy["scheduler"],
         )  # fmt: skip
+        show_runs([run])
+        return run
+
+    def idle(self) -> float:
+        """Bytes a second on the scheduler's links when nothing runs: signs of life."""
+        before = self.hosts.counted()
+        began = time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        after = self.hosts.counted()
+        moved = _with(after, "scheduler") - _with(before, "scheduler")
+        return moved / (time.monotonic() - began)
 
     def _ask(self, *words: str) -> Any:
         assert self._store.stdin
@@ -231,10 +261,10 @@ def measure(lab: Lab, label: str, size: int) -> list[Run]:
         lab.run("drift", both, table.rows, "drift", against, at),
         lab.run("dedup exact", text, table.rows, "dedup", linked["exact"], "--on", "review",
                 "--drop"),
-        lab.run("dedup minhash", text, table.rows, "dedup", linked["near"], "--on", "review",
-                "--method", "minhash", "--drop"),
         lab.run("score", scored, rows, "score", f"{probs_at}-ds", "--probs", "probs"),
         lab.run("drop 1 %", quantity, table.rows, "drop", linked["drop"], "--where", DROPPED),
+        lab.run("dedup minhash", text, table.rows, "dedup", linked["near"], "--on", "review",
+                "--method", "minhash", "--drop"),
     ]  # fmt: skip
 
 
@@ -246,16 +276,20 @@ def figures_of(label: str, runs: list[Run]) -> list[Figure]:
     found = []
     for run in runs:
         head = f"{label}, {run.verb}: "
+        sent = run.to_store / max(1, run.stored)
         found += [
             Figure(head + "links of the client", run.client, "B", CLIENT_AIM),
             Figure(head + "links of the scheduler", run.scheduler, "B", CLIENT_AIM),
             Figure(head + "store to workers / chunks", run.from_store / run.needed, "", STORE_AIM),
-            Figure(head + "workers to store / stored", run.to_store / max(1, run.stored), "",
-                   STORE_AIM),
-            Figure(head + "worker to worker a row and band",
-                   run.between_workers / run.rows / (BANDS if "minhash" in run.verb else 1), "B",
-                   EXCHANGE_AIM if "dedup" in run.verb else None),
-        ]  # fmt: skip
+            Figure(head + "workers to store / stored", sent, "", STORE_AIM)
+            if run.stored >= HEADERS
+            else Figure(head + "workers to store", run.to_store, "B"),
+        ]
+        if "dedup" in run.verb:
+            each = run.exchanged / run.rows / (BANDS if "minhash" in run.verb else 1)
+            found.append(Figure(head + "exchanged a row and band", each, "B", EXCHANGE_AIM))
+        else:
+            found.append(Figure(head + "worker to worker", run.between_workers, "B"))
     return found
 
 
@@ -272,21 +306,22 @@ def growth(found: dict[str, list[Run]]) -> list[Figure]:
     return figures
 
 
-def show_runs(label: str, runs: list[Run]) -> None:
-    print(f"\n{label}")
-    heads = ("", "seconds", "client", "scheduler", "store > workers", "chunks", "workers > store",
-             "stored", "worker <> worker")  # fmt: skip
+def show_runs(runs: list[Run]) -> None:
+    heads = ("", "seconds", "busy", "client", "scheduler", "store > workers", "chunks",
+             "workers > store", "stored", "worker <> worker", "requests")  # fmt: skip
     lines: list[tuple[str, ...]] = [heads]
     for run in runs:
         sizes = (run.client, run.scheduler, run.from_store, run.needed, run.to_store, run.stored,
                  run.between_workers)  # fmt: skip
-        cells = (measuring.number(size, "B") for size in sizes)
-        lines.append((run.verb, f"{run.seconds:.1f}", *cells))
+        cells = [measuring.number(size, "B") for size in sizes]
+        times = f"{run.seconds:.1f}", f"{run.worker_seconds:.1f}"
+        lines.append((run.verb, *times, *cells, measuring.number(run.requests)))
     measuring.table(lines)
 
 
 def main() -> None:
     parser = measuring.arguments(__file__, __doc__)
+    parser.add_argument("--most", type=float, default=4e9, help="bytes of the largest table")
     parser.add_argument("--serve", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -296,18 +331,31 @@ def main() -> None:
         print(f"Skipped: {why}.")
         return
     sizes = QUICK_SIZES if options.quick else SIZES
-    found = {}
+    sizes = {label: size for label, size in sizes.items() if size <= options.most}
+    found: dict[str, list[Run]] = {}
     with laboratory() as lab:
+        idle = lab.idle()
         for label, size in sizes.items():
+            print(f"\n{label}")
             found[label] = measure(lab, label, size)
-            show_runs(label, found[label])
+            conclude(options.out, found, idle, {"sizes": sizes, "quick": options.quick})
+
+
+def conclude(
+    out: Path, found: dict[str, list[Run]], idle: float, parameters: dict[str, Any]
+) -> None:
+    """Show and keep what was found so far."""
     figures = [figure for label, runs in found.items() for figure in figures_of(label, runs)]
-    figures += growth(found)
+    figures += growth(found) if len(found) > 1 else []
+    figures.append(Figure("scheduler's links a second when idle", idle, "B"))
+    for label, runs in found.items():
+        print(f"\n{label}")
+        show_runs(runs)
     print()
     measuring.show(figures)
-    parameters = {"sizes": sizes, "dropped": DROPPED, "workers": 2, "quick": options.quick}
+    parameters = {**parameters, "dropped": DROPPED, "workers": 2}
     runs = {label: [dataclasses.asdict(run) for run in some] for label, some in found.items()}
-    measuring.save(options.out, parameters, figures, {"runs": runs})
+    measuring.save(out, parameters, figures, {"runs": runs})
 
 
 if __name__ == "__main__":

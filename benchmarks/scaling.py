@@ -7,17 +7,17 @@
    processor time a task, time until the first task is done.
 4. 10,000 linked files whose footers are of real size (their data are holes): create, append, open,
    log, diff.
+
+Wall times mean something on a quiet machine only; so processor time is kept beside them: of all
+processes for 1, 2 and 4, and of the scheduler and the driver for 3.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +29,7 @@ import measuring
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cluster_processes import cluster
 from generated_corpus import Corpus, generate
 from measuring import Figure
 
@@ -40,6 +41,7 @@ from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.engine import Engine
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.count import Count
+from dsm_dask.task import tasks
 
 ROUNDS = 3
 SPEED_UP_AIM = 1.8
@@ -54,128 +56,89 @@ SHARE = 0.2
 # More workers
 
 
-def profile_seconds(engine: Engine, folder: Path) -> float:
-    return _seconds(lambda: dsm.profile(str(folder), engine=engine))
+@dataclasses.dataclass(frozen=True)
+class Took:
+    seconds: float
+    processor: float
+    """Seconds of this process and all below it."""
 
 
-def signature_seconds(engine: Engine, folder: Path) -> float:
+def profiled(engine: Engine, folder: Path) -> Took:
+    return _took(lambda: dsm.profile(str(folder), engine=engine))
+
+
+def signed(engine: Engine, folder: Path) -> Took:
     """Hash all texts and store their band keys: the first of the steps of near duplicates."""
     partitions = open_parquet(str(folder)).partitions()
     with tempfile.TemporaryDirectory(prefix="dsm-bench-") as kept:
         work = WriteBands("text", MinHash(), (kept,), (kept,), kept)
-        return _seconds(lambda: engine.map_partitions(work, partitions))
+        return _took(lambda: engine.map_partitions(work, partitions))
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
+def _took(work: Callable[[], Any]) -> Took:
+    began, busy = time.perf_counter(), measuring.processor_seconds()
     work()
-    return time.perf_counter() - began
+    return Took(time.perf_counter() - began, measuring.processor_seconds() - busy)
+
+
+def _typical(rounds: Sequence[Took]) -> Took:
+    return Took(
+        measuring.median([one.seconds for one in rounds]),
+        measuring.median([one.processor for one in rounds]),
+    )
 
 
 def speed_up(table: Path, texts: Path) -> tuple[list[Figure], dict[str, Any]]:
-    found: dict[str, dict[int, float]] = {"profile": {}, "signatures": {}}
+    found: dict[str, dict[int, Took]] = {"profile": {}, "signatures": {}}
     for workers in (1, 2):
         with Engine(workers=workers) as engine:
             engine.start()
             for name, measure, where in (
-                ("profile", profile_seconds, table),
-                ("signatures", signature_seconds, texts),
+                ("profile", profiled, table),
+                ("signatures", signed, texts),
             ):
                 measure(engine, where)  # imports and compiles
-                rounds = [measure(engine, where) for _ in range(ROUNDS)]
-                found[name][workers] = measuring.median(rounds)
-    figures = [
-        Figure(f"{name}: one worker / two", times[1] / times[2], "", SPEED_UP_AIM, "at least")
-        for name, times in found.items()
-    ]
-    return figures, {"seconds": found}
+                found[name][workers] = _typical([measure(engine, where) for _ in range(ROUNDS)])
+    figures = []
+    for name, took in found.items():
+        one, two = took[1], took[2]
+        figures += [
+            Figure(f"{name}: one worker / two", one.seconds / two.seconds, "", SPEED_UP_AIM,
+                   "at least"),
+            Figure(f"{name}: processor time of two / of one", two.processor / one.processor),
+        ]  # fmt: skip
+    size = sum(path.stat().st_size for path in table.glob("*.parquet"))
+    sizes = {"profile": size, "signatures": sum(p.stat().st_size for p in texts.glob("*.parquet"))}
+    rows = {"profile": open_parquet(str(table)).rows, "signatures": open_parquet(str(texts)).rows}
+    kept = {name: {n: dataclasses.asdict(t) for n, t in took.items()} for name, took in
+            found.items()}  # fmt: skip
+    return figures, {"workers": {"took": kept, "bytes": sizes, "rows": rows}}
 
 
 # ---------------------------------------------------------------------------------------------
 # Throttled workers
 
 
-class Throttle:
-    """A control group whose processes together get a share of a core."""
-
-    def __init__(self, name: str, share: float) -> None:
-        one = Path("/sys/fs/cgroup/cpu")
-        self._folder = (one if one.exists() else Path("/sys/fs/cgroup")) / name
-        self._folder.mkdir()
-        if one.exists():
-            (self._folder / "cpu.cfs_period_us").write_text("20000")
-            (self._folder / "cpu.cfs_quota_us").write_text(str(int(20_000 * share)))
-        else:
-            (self._folder / "cpu.max").write_text(f"{int(20_000 * share)} 20000")
-
-    def take(self, pid: int) -> None:
-        """Put a process and all its children in the group."""
-        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            (self._folder / "cgroup.procs").write_text(str(process.pid))
-
-    def close(self) -> None:
-        for _ in range(50):
-            with contextlib.suppress(OSError):  # until its last process is gone
-                self._folder.rmdir()
-                return
-            time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def cluster(workers: int, share: float | None = None) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a scheduler with some workers, each a process tree, and the scheduler."""
-    env = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical"}
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-bench-"))
-        file = f"{folder}/scheduler.json"
-
-        def start(*words: str) -> subprocess.Popen[bytes]:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *words, "--scheduler-file", file, "--no-dashboard"], env=env
-            )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            return process
-
-        scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
-        while not Path(file).exists():
-            time.sleep(0.05)
-        throttles = []
-        for number in range(workers if share is not None else 0):
-            throttles.append(Throttle(f"dsm-{os.getpid()}-{number}", float(share or 0)))
-            stack.callback(throttles[-1].close)  # when the workers are gone
-        started = [
-            start("distributed.cli.dask_worker", "--host", "127.0.0.1", "--nthreads", "1")
-            for _ in range(workers)
-        ]
-        import distributed
-
-        with distributed.Client(scheduler_file=file) as client:
-            client.wait_for_workers(workers)
-            address = str(client.scheduler.address)
-        for throttle, process in zip(throttles, started, strict=False):
-            throttle.take(process.pid)
-        yield address, psutil.Process(scheduler.pid)
-
-
 def throttled(table: Path, counts: Sequence[int]) -> tuple[list[Figure], dict[str, Any]]:
     """Efficiency: the time of one worker over that of n, and over n."""
-    seconds: dict[int, float] = {}
+    found: dict[int, Took] = {}
     try:
         for workers in counts:
             with cluster(workers, SHARE) as (address, _), Engine(address) as engine:
-                profile_seconds(engine, table)
-                rounds = [profile_seconds(engine, table) for _ in range(ROUNDS)]
-                seconds[workers] = measuring.median(rounds)
+                profiled(engine, table)
+                found[workers] = _typical([profiled(engine, table) for _ in range(ROUNDS)])
     except OSError as error:
         print(f"Skipped: workers cannot be throttled here ({error}).")
         return [], {}
-    first = seconds[counts[0]]
-    figures = [
-        Figure(f"{workers} workers of {SHARE:.0%} of a core: efficiency", first / workers / took)
-        for workers, took in seconds.items()
-    ]
-    return figures, {"throttled_seconds": seconds}
+    first = found[counts[0]]
+    figures = []
+    for workers, took in found.items():
+        head = f"{workers} workers of {SHARE:.0%} of a core: "
+        figures += [
+            Figure(head + "efficiency", first.seconds / workers / took.seconds),
+            Figure(head + "processor time / of one", took.processor / first.processor),
+        ]
+    return figures, {"throttled": {n: dataclasses.asdict(took) for n, took in found.items()}}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -246,8 +209,11 @@ class Scanned:
     partitions: int
     seconds: float
     first_task: float
+    tasks: int
     scheduler: float
     """Processor seconds of the scheduler."""
+    driver: float
+    """Processor seconds of this process."""
     driver_memory: int
     """Bytes that the driver's memory grew by, at most."""
 
@@ -271,8 +237,10 @@ def scan_many(counts: Sequence[int]) -> tuple[list[Figure], dict[str, Any]]:
         Figure(f"{name} / {small.partitions:,}: driver's memory a partition",
                memory[1] / max(1.0, memory[0]), "", FLAT),
         Figure(f"{name}: until the first task is done", large.first_task, "s", FIRST_TASK_AIM),
-        Figure(f"{name}: scheduler's processor time a partition",
-               large.scheduler / large.partitions * 1e6, "us"),
+        Figure(f"{name}: scheduler's processor time a task",
+               large.scheduler / large.tasks * 1e3, "ms"),
+        Figure(f"{name}: driver's processor time a partition",
+               large.driver / large.partitions * 1e6, "us"),
     ]  # fmt: skip
     return figures, {"partitions": [dataclasses.asdict(one) for one in found]}
 
@@ -281,13 +249,14 @@ def _scan(table: Many, engine: Engine, progress: FirstTask, scheduler: Any) -> S
     progress.at = None
     measuring.forget_peak(os.getpid())
     memory, before = psutil.Process().memory_info().rss, scheduler.cpu_times()
-    began = time.perf_counter()
+    began, own = time.perf_counter(), time.process_time()
     assert engine.fold(table, Count("n")).result.count == table.rows
     seconds, after = time.perf_counter() - began, scheduler.cpu_times()
+    own = time.process_time() - own
     assert progress.at is not None
     return Scanned(
-        table.count, seconds, progress.at - began,
-        after.user + after.system - before.user - before.system,
+        table.count, seconds, progress.at - began, len(tasks(table.partitions())),
+        after.user + after.system - before.user - before.system, own,
         max(0, measuring.peak_memory(os.getpid()) - memory),
     )  # fmt: skip
 
@@ -304,21 +273,21 @@ def link_many(files: int) -> tuple[list[Figure], dict[str, Any]]:
         ds = str(folder / "ds")
         with Engine(workers=2) as engine:
             engine.start()
-            seconds = {
-                "create": _seconds(lambda: dsm.create(ds, str(folder / "some"), engine=engine)),
-                "append one": _seconds(
-                    lambda: dsm.append(ds, str(folder / "other"), engine=engine)
-                ),
-                "open": _seconds(lambda: open_dataset(ds).partitions()),
-                "log": _seconds(lambda: log(ds)),
-                "diff": _seconds(lambda: diff(f"{ds}@1", f"{ds}@2")),
+            engine.map(len, ["ab"] * 4)  # the workers are there
+            took = {
+                "create": _took(lambda: dsm.create(ds, str(folder / "some"), engine=engine)),
+                "append one": _took(lambda: dsm.append(ds, str(folder / "other"), engine=engine)),
+                "open": _took(lambda: open_dataset(ds).partitions()),
+                "log": _took(lambda: log(ds)),
+                "diff": _took(lambda: diff(f"{ds}@1", f"{ds}@2")),
             }
     figures = [
-        Figure(f"{files:,} linked files of {measuring.number(size, 'B')}: {verb}", took, "s",
+        Figure(f"{files:,} linked files of {measuring.number(size, 'B')}: {verb}", one.seconds, "s",
                METADATA_AIM)
-        for verb, took in seconds.items()
+        for verb, one in took.items()
     ]  # fmt: skip
-    return figures, {"linked_seconds": seconds}
+    kept = {verb: dataclasses.asdict(one) for verb, one in took.items()}
+    return figures, {"linked": {"files": files, "took": kept}}
 
 
 def _files_with_holes(folder: Path, files: int) -> int:
@@ -340,29 +309,34 @@ def _files_with_holes(folder: Path, files: int) -> int:
     return size
 
 
+STEPS = ("workers", "throttled", "partitions", "files")
+
+
 def main() -> None:
-    quick = measuring.arguments(__file__, __doc__)
-    options = quick.parse_args()
+    parser = measuring.arguments(__file__, __doc__)
+    parser.add_argument("--only", choices=STEPS, action="append", help="these parts")
+    options = parser.parse_args()
     rows, texts = (100_000, 20_000) if options.quick else (4_000_000, 300_000)
     partitions = (1_000, 2_000) if options.quick else (10_000, 100_000)
     files = 100 if options.quick else 10_000
     workers = (1, 2) if options.quick else (1, 2, 4, 8)
+    found: dict[str, tuple[list[Figure], dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="dsm-bench-") as scratch:
-        table, corpus = Path(scratch) / "table", Path(scratch) / "corpus"
+        table, small, corpus = (Path(scratch) / name for name in ("table", "small", "corpus"))
         tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows), table)
+        tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows // 4), small)
         generate(Corpus(texts), corpus, 4, 0, texts)
-        steps = (
-            lambda: speed_up(table, corpus),
-            lambda: throttled(table, workers),
-            lambda: scan_many(partitions),
-            lambda: link_many(files),
-        )
-        found = []
-        for step in steps:
-            found.append(step())
-            measuring.show(found[-1][0])
-    figures = list(itertools.chain.from_iterable(some for some, _ in found))
-    details = {key: value for _, more in found for key, value in more.items()}
+        steps = {
+            "workers": lambda: speed_up(table, corpus),
+            "throttled": lambda: throttled(small, workers),
+            "partitions": lambda: scan_many(partitions),
+            "files": lambda: link_many(files),
+        }
+        for name in options.only or STEPS:
+            found[name] = steps[name]()
+            measuring.show(found[name][0])
+    figures = list(itertools.chain.from_iterable(some for some, _ in found.values()))
+    details = {key: value for _, more in found.values() for key, value in more.items()}
     parameters = {"rows": rows, "texts": texts, "share": SHARE, "quick": options.quick}
     measuring.save(options.out, parameters, figures, details)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dsm_dask.api import restore as restore
     from dsm_dask.api import run as run
     from dsm_dask.api import score as score
+    from dsm_dask.api import score_answers as score_answers
     from dsm_dask.api import show as show
     from dsm_dask.api import storage_options as storage_options
     from dsm_dask.api import tag as tag
@@ -47,7 +48,8 @@ _PLACES = {"Dataset": "dsm_dask.dataset.version", "Engine": "dsm_dask.engine"}
 _VERBS = (
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
     "drift_over", "drop", "embed", "gc", "infer_schema", "issues", "log", "open", "profile",
-    "profile_by", "restore", "run", "score", "show", "storage_options", "tag", "update", "verify",
+    "profile_by", "restore", "run", "score", "score_answers", "show", "storage_options", "tag",
+    "update", "verify",
 )  # fmt: skip
 
 __all__ = ["Dataset", "Engine", *_VERBS]

@@ -38,6 +38,9 @@ from dsm_dask.report.differences import CHARACTERS
 from dsm_dask.scores import score as _score
 from dsm_dask.scores import score_by as _score_by
 from dsm_dask.scores import scores as _scores
+from dsm_dask.scores.annotators import score_answers as _score_answers
+from dsm_dask.scores.annotators.annotators import Annotators
+from dsm_dask.scores.annotators.consensus import MethodName
 from dsm_dask.scores.review import review_queue as _review_queue
 from dsm_dask.scores.review.queued import Queue
 from dsm_dask.scores.scored import Scored
@@ -67,7 +70,8 @@ def storage_options(**options: Any) -> Iterator[None]:
 __all__ = [
     "add_columns", "append", "branch", "check", "create", "dedup", "diff", "drift", "drift_by",
     "drift_over", "drop", "embed", "gc", "infer_schema", "issues", "log", "open", "profile",
-    "profile_by", "restore", "run", "score", "show", "storage_options", "tag", "update", "verify",
+    "profile_by", "restore", "run", "score", "score_answers", "show", "storage_options", "tag",
+    "update", "verify",
 ]  # fmt: skip
 
 
@@ -263,6 +267,23 @@ def score(
             dataset, _scores.ScoreOptions.of(**options), engine=used, prefix=prefix,
             replace=replace, message=message, dry_run=dry_run,
         )  # fmt: skip
+
+
+def score_answers(
+    data: Any,
+    columns: Sequence[str],
+    *,
+    method: MethodName = "dawid-skene",
+    out: str | None = None,
+    engine: Engine | None = None,
+    **options: Any,
+) -> Annotators:
+    """See :func:`dsm_dask.scores.annotators.score_answers.score_answers`, which tells the
+    ``options``; ``data`` is a dataset, a path or a Table with a row for each answer."""
+    with _engine(engine) as used:
+        return _score_answers.score_answers(
+            open_data(data, used.map), columns, engine=used, method=method, out=out, **options
+        )
 
 
 def update(

@@ -38,6 +38,10 @@ ALLOCATION = {
 Dask's own has glibc give every freed array back to the system, so that every new one is paid for in
 page faults: a quarter of a profile's time (``benchmarks/profile.py``)."""
 
+PROFILED = False
+"""Whether Dask looks at the stacks of a local cluster's workers, a hundred times a second. What it
+keeps of them takes 30 MB of each after a few seconds of imports, and more by the hour."""
+
 DRIVER = "dsm-driver"
 """A worker resource: where a worker offers it (``dask worker --resources dsm-driver=8``), drivers
 of submitted jobs run there, say on machines that are not taken away at short notice."""
@@ -106,7 +110,7 @@ def connect(address: str | None, workers: int | None) -> Connection:
     if address is None and (client := _client_of_task()):
         return _borrowed(client)
     address = address or dask.config.get("scheduler-address", None)
-    if address is not None:
+    if address:  # a variable that is empty gives none
         return _to(address)
     if workers is None and (client := _current_client()):
         return _borrowed(client)
@@ -225,6 +229,7 @@ def _local_cluster(workers: int | None) -> Any:
 
     settings = {
         "distributed.scheduler.allowed-failures": LOST_WORKERS - 1,
+        "distributed.worker.profile.enabled": PROFILED,
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
             **ALLOCATION,

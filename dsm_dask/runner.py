@@ -333,7 +333,8 @@ class Cluster:
 
 
 def _resources(dask_scheduler: Any) -> list[str]:
-    return list(dask_scheduler.resources)
+    """Those that some worker offers now: the scheduler keeps the names of others, too."""
+    return [name for name, workers in dask_scheduler.resources.items() if workers]
 
 
 def _known(key: str, dask_scheduler: Any) -> bool:

@@ -3,6 +3,7 @@ test."""
 
 from __future__ import annotations
 
+import collections
 import os
 import secrets
 from collections.abc import Iterator
@@ -20,6 +21,16 @@ settings.register_profile(
     "ci", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
 settings.load_profile("ci")
+
+LONG = ("cluster", "slow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first. Of several processes that share the files, none is then left
+    alone with one at the end."""
+    tests = collections.Counter(item.path for item in items)
+    long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
+    items.sort(key=lambda item: (item.path not in long, -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 import click
 
+from dsm_dask import storage
 from dsm_dask.cli import text
 from dsm_dask.cli.outcome import Outcome, verb
-from dsm_dask.errors import NotFound, UsageError
+from dsm_dask.errors import DatasetDamaged, NotFound, UsageError
 from dsm_dask.jobs.driver import drive, enter_again
-from dsm_dask.jobs.record import MISSED, Record, Run, ask_to_cancel, find, load, log_lines, runs
+from dsm_dask.jobs.record import (
+    MISSED,
+    Record,
+    Run,
+    ask_to_cancel,
+    find,
+    is_alive,
+    load,
+    log_lines,
+    runs,
+)
 from dsm_dask.jobs.submit import hand_over
 from dsm_dask.runner import Cluster
 
@@ -55,22 +67,33 @@ def command(out: Outcome, words: tuple[str, ...], limit: int, timeout: float | N
 
 
 def follow(run: Run, timeout: float | None = None) -> Record:
-    """The record when the run is over, or lost for good: a driver on a cluster is called again when
-    its worker died, and has as long again for that. Raises UsageError when it takes too long."""
-    began = time.monotonic()
-    lost_since: float | None = None
+    """The record when the run is over, or lost for good: no new sign was seen for a while, whatever
+    the clocks say. A driver on a cluster is called again when its worker died, and has as long
+    again for that. Raises UsageError when it takes too long."""
+    began = since = time.monotonic()
+    last: Record | None = None
     while True:
         record, at = load(run), time.monotonic()
-        lost_since = (lost_since or at) if record.seen() == "lost" else None
-        grace = MISSED * record.every if record.on == "cluster" else 0.0
-        if record.is_over or (lost_since is not None and at - lost_since >= grace):
+        if last is None or (record.beat, record.state) != (last.beat, last.state):
+            last, since = record, at
+        if record.is_over:
             return record
+        missed = (at - since) / record.every
+        if record.state == "running" and missed >= _patience(record):
+            return dataclasses.replace(record, state="lost")
         if timeout is not None and at - began > timeout:
             raise UsageError(
                 f"{run} is still {record.seen()} after {timeout:g} s.",
                 valid="It goes on; wait again, or `dsm jobs cancel` it.",
             )
         time.sleep(min(2.0, record.every))
+
+
+def _patience(record: Record) -> int:
+    """How many signs may be missed in sight before a run is lost."""
+    if record.seen() != "lost":
+        return 2 * MISSED  # by the clocks it is well
+    return MISSED if record.on == "cluster" else 2
 
 
 def end(out: Outcome, record: Record) -> None:
@@ -81,12 +104,16 @@ def end(out: Outcome, record: Record) -> None:
 
 def _list(out: Outcome, dataset: str, limit: int) -> None:
     known = runs(dataset)
-    records = []
+    if not known:
+        storage.check_bucket(dataset)
+    records, unreadable = [], []
     for run in known[:limit]:
         try:
             records.append(load(run))
         except NotFound:
             continue  # removed since it was listed
+        except DatasetDamaged:
+            unreadable.append(run.id)
     rows = [
         [
             Run.parse(one.run).id, one.seen(), _progress(one), text.size(_moved(one)),
@@ -95,9 +122,14 @@ def _list(out: Outcome, dataset: str, limit: int) -> None:
         for one in records
     ]  # fmt: skip
     heads = ["run", "state", "progress", "moved", "time", "driver on", "began (UTC)"]
-    found = {"jobs": [one.to_dict() for one in records], "more": max(0, len(known) - limit)}
+    found = {
+        "jobs": [one.to_dict() for one in records],
+        "unreadable": unreadable,
+        "more": max(0, len(known) - limit),
+    }
     table = text.table(heads, rows, "3 4") if rows else f"no run of a job on {dataset}"
-    out.say(found, lambda: table)
+    told = [table, *(f"{name}: its record cannot be read" for name in unreadable)]
+    out.say(found, lambda: "\n".join(told))
 
 
 def _moved(record: Record) -> int:
@@ -164,12 +196,13 @@ def _resume(out: Outcome, run: Run) -> None:
     if record.state == "done":
         out.say(record.to_dict(), lambda: f"{run} is done; there is nothing left to do.")
         return
-    if record.seen() == "running":
+    if record.seen() == "running" and is_alive(run, record):
         raise UsageError(
-            f"{run} is running: its driver ({record.driver}) gave a sign at {record.beat}.",
+            f"{run} is running: its driver ({record.driver}) gives signs.",
             valid="Wait for it, or cancel it first.",
         )
     if record.on == "client":
+        out.engine.start()  # first: a cluster that cannot be used leaves the record as it is
         enter_again(run)
         drive(run, engine=out.engine)
         found = load(run)

@@ -117,11 +117,15 @@ def verb(function: Callable[..., None]) -> click.Command:
             "region",
         )  # fmt: skip
         outcome = Outcome(options)
-        given = storage.Options(endpoint_url=options["endpoint_url"], region=options["region"])
         rest = {name: value for name, value in options.items() if name not in common}
         rest.pop("on_error", None)
-        with storage.using(given):
-            code = _guarded(outcome, lambda: function(outcome, **rest))
+
+        def work() -> None:
+            given = storage.Options(options["endpoint_url"], options["region"])
+            with storage.using(given):
+                function(outcome, **rest)
+
+        code = _guarded(outcome, work)
         click.get_current_context().exit(code)
 
     name = function.__module__.rsplit(".", 1)[1]

@@ -11,6 +11,7 @@ from dsm_dask.cli.answers import answer_verb
 from dsm_dask.cli.outcome import DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome, verb
 from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.errors import UsageError
+from dsm_dask.scores.annotators.cohen import WEIGHTS
 from dsm_dask.scores.score_by import score_by
 from dsm_dask.scores.scores import KINDS, ScoreOptions
 
@@ -44,7 +45,14 @@ _LISTS = ("out_of_fold", "probs", "classes", "features", "trusted", "annotators"
 @click.option("--min-examples", type=click.IntRange(0), help="Labels left of a class [1].")
 @click.option("--noise-share", type=float, help="Share of the noise that is flagged [1].")
 @click.option("--annotators", metavar="COL,COL,...", help="Columns of annotators' labels.")
-@click.option("--consensus", metavar="METHOD", help="majority, dawid-skene, mace or crowdlab.")
+@click.option(
+    "--consensus", metavar="METHOD", help="majority, dawid-skene, mace, glad or crowdlab."
+)
+@click.option("--calibrate", is_flag=True, default=None, help="The model first, for crowdlab.")
+@click.option("--em-iterations", type=click.IntRange(1), help="Of learning a consensus [100].")
+@click.option("--em-tolerance", type=float, help="Gain an answer that ends them [0.00001].")
+@click.option("--kappa-weights", type=click.Choice(WEIGHTS), help="Of Cohen's kappa [none].")
+@click.option("--ordered", is_flag=True, default=None, help="--classes are named in their order.")
 @click.option(
     "--answers", metavar="ITEM,ANNOTATOR,LABEL", help="Columns of a table with a row an answer."
 )

@@ -9,6 +9,7 @@ that race, rebase or branch need not agree on anything else.
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import functools
 import io
@@ -18,6 +19,7 @@ import tempfile
 import urllib.parse
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,6 +36,8 @@ _CHANGED = re.compile(r"^_dsm_changed_\d+_")
 
 FILE_VERSION = "2.2"
 """Lance file format of everything that is written."""
+
+_WRITERS = 16
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"^link-([0-9a-f]{32})-(\d+)\.lance$")
@@ -69,10 +73,13 @@ class LinkList:
 
     def encode(self) -> bytes:
         """An Arrow IPC file: a row a part, the table's schema in the metadata."""
-        rows = [dataclasses.asdict(part) for part in self.parts]
+        columns = [[getattr(part, name) for part in self.parts] for name in _PART_SCHEMA.names]
         sizes = json.dumps(self.column_sizes).encode()
         metadata = {b"dsm.schema": self.schema.serialize().to_pybytes(), b"dsm.sizes": sizes}
-        table = pa.Table.from_pylist(rows, _PART_SCHEMA.with_metadata(metadata))
+        table = pa.Table.from_pydict(
+            dict(zip(_PART_SCHEMA.names, columns, strict=True)),
+            _PART_SCHEMA.with_metadata(metadata),
+        )
         sink = io.BytesIO()
         with pa.ipc.new_file(sink, table.schema, options=_compressed()) as writer:
             writer.write_table(table)
@@ -162,10 +169,16 @@ def link_file(rows: int) -> bytes:
 
 
 def write_link_files(folder: str, names: Sequence[str], rows: Sequence[int]) -> list[int]:
-    """Store the link files of some parts below ``folder``; their sizes in bytes."""
-    sizes = []
-    for name, count in zip(names, rows, strict=True):
-        data = link_file(count)
-        storage.write(storage.join(folder, "data", name), data)
-        sizes.append(len(data))
-    return sizes
+    """Store the link files of some parts below ``folder``, several at a time, since each takes a
+    round trip to the store; their sizes in bytes."""
+    made = [link_file(count) for count in rows]
+    places = [storage.join(folder, "data", name) for name in names]
+    context = contextvars.copy_context
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        tasks = [
+            pool.submit(context().run, storage.write, place, data)
+            for place, data in zip(places, made, strict=True)
+        ]
+        for task in tasks:
+            task.result()
+    return [len(data) for data in made]

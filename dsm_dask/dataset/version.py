@@ -107,7 +107,10 @@ class Dataset:
     def fragments(self) -> tuple[Fragment, ...]:
         """Every fragment of this version, in row order."""
         fields = _field_names(self.lance.lance_schema)
-        return tuple(self._fragment(found.metadata, fields) for found in self._raw_fragments)
+        return tuple(
+            self._fragment(found.metadata, link, fields)
+            for found, link in zip(self._raw_fragments, self._links, strict=True)
+        )
 
     @functools.cached_property
     def rows(self) -> int:
@@ -210,8 +213,9 @@ class Dataset:
         parts = [part for found in self._lists.values() for part in found.parts]
         return {part.uri: (part.file_size, part.etag) for part in parts}
 
-    def _fragment(self, metadata: Any, fields: dict[int, str]) -> Fragment:
-        link = links.parse_name(metadata.files[0].path)
+    def _fragment(
+        self, metadata: Any, link: tuple[str, int] | None, fields: dict[int, str]
+    ) -> Fragment:
         if link is None and self.is_linked and self._lists:
             raise DatasetDamaged(
                 f"Fragment {metadata.id} of this linked dataset does not say where its rows are.",
@@ -219,15 +223,17 @@ class Dataset:
                 valid="Another tool may have compacted it: open an earlier version with @VERSION.",
             )
         part = self._lists[link[0]].parts[link[1]] if link else None
+        paths = [str(file.path) for file in metadata.files]  # Lance makes a class for each look
         managed = tuple(
-            (file.path, tuple(dict.fromkeys(_held(fields, file.fields)))) for file in metadata.files
+            (path, tuple(dict.fromkeys(_held(fields, file.fields))))
+            for path, file in zip(paths, metadata.files, strict=True)
         )
         stored = sum(file.file_size_bytes or 0 for file in metadata.files)
         deletion = metadata.deletion_file
         return Fragment(
             id=metadata.id,
             part=part,
-            link=metadata.files[0].path if link else "",
+            link=paths[0] if link else "",
             files=tuple(file for file in managed if links.parse_name(file[0]) is None),
             deletions=f"{deletion.id}-{deletion.read_version}" if deletion is not None else "",
             physical_rows=metadata.physical_rows,

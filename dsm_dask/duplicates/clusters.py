@@ -214,9 +214,9 @@ class _Decide:
     def run(self) -> _Decided:
         members, edges = self.piece.read()
         node, tables = members["node"], tables_of(members["node"])
-        rank = self._ranks_of(node)
-        order = np.lexsort((node, -rank, tables == 0, members["root"]))
-        members, node, tables = members[order], node[order], tables[order]
+        if self.ranks or self.names:  # members come by root and node
+            order = np.lexsort((-self._ranks_of(node), tables == 0, members["root"]))
+            members, node, tables = members[order], node[order], tables[order]
         root = members["root"]
         heads = np.flatnonzero(np.concatenate([[True], root[1:] != root[:-1]]))
         cluster = np.repeat(np.arange(len(heads)), np.diff(np.append(heads, len(node))))
@@ -242,8 +242,10 @@ class _Decide:
     def _ranks_of(self, node: U64) -> npt.NDArray[np.float64]:
         ranks = np.full(len(node), -np.inf)  # of a row that could not be read, too
         if self.ranks:
+            from dsm_dask.stats.kernels import argsort
+
             told = read_shares(self.ranks, self.number, self.pieces, _RANKED)
-            order = np.argsort(node)
+            order = argsort(node)
             ranks[order[np.searchsorted(node, told["node"], sorter=order)]] = told["rank"]
         return ranks
 

@@ -98,11 +98,13 @@ class _Sort:
     uri: str
 
     def run(self) -> tuple[str, int, U64]:
+        from dsm_dask.stats.kernels import argsort
+
         held = [self.members(piece) for piece in self.pieces]
         sizes = [len(nodes) for nodes in held]
         entries = np.empty(sum(sizes), ENTRY)
         entries["node"] = np.concatenate(held)
         entries["piece"] = np.repeat(np.arange(len(held)) + self.first, sizes)
-        entries = entries[np.argsort(entries["node"])]
+        entries = entries[argsort(entries["node"])]
         storage.write(self.uri, entries.tobytes(), durable=False)
         return self.uri, len(entries), entries["node"][::STEP].copy()

@@ -48,23 +48,26 @@ class WritePieces:
 
 def _members(held: Held, skipped: int) -> Records:
     """The rows of clusters, by root and node."""
-    from dsm_dask.duplicates.key_kernels import group
+    from dsm_dask.duplicates.key_kernels import group, grouped
 
     records = held.records
     keys, least, _, sizes, _, _ = group(records, skipped, piece_bits(len(records)), False)
-    wanted = (sizes > 1) & (tables_of(least) == 0)  # the rows of the data are the smallest nodes
-    if not wanted.any():
+    # the rows of the data are the smallest nodes
+    wanted = np.flatnonzero((sizes > 1) & (tables_of(least) == 0))
+    if not len(wanted):
         return np.empty(0, MEMBER)
-    chosen = wanted[keys]
-    nodes, roots = [records["row"][chosen]], [least[keys[chosen]]]
+    wanted = wanted[np.argsort(least[wanted])]
+    number = np.full(len(least), -1, np.int64)
+    number[wanted] = np.arange(len(wanted))
+    starts = np.concatenate([[0], np.cumsum(sizes[wanted])])
+    numbers, nodes = [number[keys]], [records["row"]]
     split = np.split(keys, np.cumsum(held.counts)[:-1])
     for file, table, share, own in zip(held.files, held.tables, held.shares, split, strict=True):
-        numbers, rows = file.others(share)
-        key = own[numbers]
-        some = wanted[key]
-        nodes.append(nodes_of(rows[some], table))
-        roots.append(least[key[some]])
-    members = np.empty(sum(map(len, nodes)), MEMBER)
-    members["node"], members["root"] = np.concatenate(nodes), np.concatenate(roots)
+        first, rows = file.others(share)
+        numbers.append(number[own[first]])
+        nodes.append(nodes_of(rows, table))
+    members = np.empty(starts[-1], MEMBER)
+    members["node"] = grouped(np.concatenate(numbers), np.concatenate(nodes), starts)
+    members["root"] = np.repeat(least[wanted], sizes[wanted])
     members["similarity"] = 1
-    return members[np.lexsort((members["node"], members["root"]))]
+    return members

@@ -173,6 +173,20 @@ def group(records: Any, skipped: int, bits: int, decide: bool) -> Any:
 
 
 @_compiled
+def grouped(numbers: Any, nodes: Any, starts: Any) -> Any:
+    """Nodes by the numbers of their groups, which begin at ``starts``, ascending in each; those of
+    negative numbers are left out."""
+    place, found = starts.copy(), np.empty(starts[-1], nodes.dtype)
+    for i in range(len(nodes)):
+        if numbers[i] >= 0:
+            found[place[numbers[i]]] = nodes[i]
+            place[numbers[i]] += 1
+    for number in range(len(starts) - 1):
+        found[starts[number] : starts[number + 1]].sort()
+    return found
+
+
+@_compiled
 def sums(data: Any, begins: Any, size: int, salt: Any) -> Any:
     """A 64-bit checksum of the records of each prefix, of where they begin and end, and of a
     ``salt`` (uint64). ``data`` is bytes, from the first of the prefixes on; ``size`` is that of a

@@ -171,9 +171,7 @@ class _Run:
         searched = self._searched()
         files, pairs = searched.files, searched.pairs
         verified = self._verified(searched, keep=not mark.skipped) if near.verify else Verified()
-        connecting = (*pairs.edges, *pairs.same)
-        if near.verify:
-            connecting = tuple(file.connecting() for file in verified.groups)
+        connecting = verified.edges if near.verify else (*pairs.edges, *pairs.same)
         clusters = decide(
             [*connecting, *pairs.copies], self.tables,
             rule=near.rule, reason="minhash", engine=self.engine,
@@ -250,9 +248,8 @@ class _Run:
         read."""
         pairs, stand, minhash = searched.pairs, searched.stand, self.near.minhash
         mark = self.engine.mark()
-        more = [file.candidates() for file in stand.joined]
         found = verify(
-            (*more, *pairs.edges, *pairs.same), self.tables, self.on, minhash.shingles,
+            (*stand.candidates, *pairs.edges, *pairs.same), self.tables, self.on, minhash.shingles,
             minhash.normalise, self.near.threshold, storage.join(self.place.work, "verify"),
             engine=self.engine, settled=self._settled, known=stand.joined, home=self.bounds.home,
             limit=self.bounds.edges,
@@ -261,7 +258,8 @@ class _Run:
         if keep and not mark.skipped:
             self._settled.save(Listing(searched.changed.seen, groups))
         refused = strongest((*stand.refused, *found.refused))
-        return dataclasses.replace(found, groups=groups, refused=refused)
+        edges = tuple(file for file in (*stand.edges, *found.edges) if file.edges)
+        return dataclasses.replace(found, groups=groups, edges=edges, refused=refused)
 
     @property
     def _settled(self) -> Settled:

@@ -12,6 +12,7 @@ from dsm_dask import storage
 from dsm_dask.duplicates.borderline import Scored
 from dsm_dask.duplicates.compared_rows import ComparedRows
 from dsm_dask.duplicates.components import Piece
+from dsm_dask.duplicates.edges import EdgeFile, write_edges
 from dsm_dask.duplicates.settled import Settled
 from dsm_dask.duplicates.verified_groups import GroupFile, Groups, joined
 
@@ -24,6 +25,7 @@ class Recalled:
     """Groups of a piece of which the outcome is known, and the rest of it."""
 
     groups: GroupFile
+    edges: EdgeFile
     rest: Piece
     refused: tuple[Scored, ...]
 
@@ -54,6 +56,7 @@ class Recall:
         storage.write(uri, members.tobytes() + pairs.tobytes(), durable=False)
         return Recalled(
             self.settled.write(f"recalled-{number:05d}", found),
+            write_edges(storage.join(self.folder, f"recalled-{number:05d}"), found.connecting()),
             Piece(uri, len(members), len(pairs)),
             found.strongest_refused(),
         )

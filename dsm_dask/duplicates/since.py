@@ -21,6 +21,8 @@ from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
 
+LEAST_TASKS = 4
+
 MOST_NEW = 0.4
 """Share of the keys that may be new; with more, everything is grouped again."""
 
@@ -140,7 +142,7 @@ class _Compare:
 def _with_opened(found: Since, settled: Settled, keys: int, engine: Engine) -> Since:
     work = [
         _Reopen(files, found.gone, storage.join(settled.work, f"opened-{number:05d}"))
-        for number, files in enumerate(grouped(found.groups or (), 4, keys))
+        for number, files in enumerate(grouped(found.groups or (), LEAST_TASKS, keys))
     ]
     told = engine.map(_Reopen.run, work, label="Opening groups")
     if any(one is None for one in told):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from dsm_dask import storage
 from dsm_dask.duplicates.borderline import Scored
-from dsm_dask.duplicates.edges import EdgeFile
+from dsm_dask.duplicates.edges import EdgeFile, write_edges
 from dsm_dask.duplicates.settled import Settled, grouped
 from dsm_dask.duplicates.since import Since, gone_of
 from dsm_dask.duplicates.verified_groups import GroupFile, joined
@@ -25,8 +26,12 @@ class Untouched:
     """Groups that stand, the strongest refused pairs of them, and groups that rows joined."""
 
     groups: tuple[GroupFile, ...] = ()
+    edges: tuple[EdgeFile, ...] = ()
+    """What connects the rows of these."""
     refused: tuple[Scored, ...] = ()
     joined: tuple[GroupFile, ...] = ()
+    candidates: tuple[EdgeFile, ...] = ()
+    """All pairs of the groups that rows joined."""
 
 
 def untouched(
@@ -41,18 +46,22 @@ def untouched(
     told = [one for one in found if one is not None]
     if len(told) < len(found):
         return None
+    more = [one.joined for one in told if one.joined is not None]
     return Untouched(
         tuple(one.groups for one in told),
+        tuple(one.edges for one in told),
         tuple(pair for one in told for pair in one.refused),
-        tuple(file for one in told for file in one.joined if file.groups),
+        tuple(file for file, _ in more),
+        tuple(pairs for _, pairs in more),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Divided:
     groups: GroupFile
+    edges: EdgeFile
     refused: tuple[Scored, ...]
-    joined: tuple[GroupFile, ...]
+    joined: tuple[GroupFile, EdgeFile] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +86,16 @@ class _Divide:
         file = self.files[0]
         if len(self.files) > 1 or stay is not groups:
             file = self.settled.write(f"kept-{self.number:05d}", stay)
-        told = []
+        edges = write_edges(self._place("stand"), stay.connecting())
+        told = None
         if more.any():
-            place = dataclasses.replace(self.settled, known=None)  # of this run only
-            told.append(place.write(f"joined-{self.number:05d}", groups.only(np.flatnonzero(more))))
-        return _Divided(file, stay.strongest_refused(), tuple(told))
+            some = groups.only(np.flatnonzero(more))
+            pairs = write_edges(self._place("pairs"), some.pairs)
+            told = GroupFile.write(self._place("joined"), some), pairs
+        return _Divided(file, edges, stay.strongest_refused(), told)
+
+    def _place(self, name: str) -> str:
+        return storage.join(self.settled.work, f"{name}-{self.number:05d}")
 
     def _new(self) -> U64:
         """The nodes of new edges, ascending."""

@@ -18,7 +18,7 @@ import xxhash
 
 from dsm_dask import storage
 from dsm_dask.duplicates.borderline import PAIRS, Scored, scored
-from dsm_dask.duplicates.edges import EDGE, EdgeFile
+from dsm_dask.duplicates.edges import EDGE
 from dsm_dask.errors import NotFound
 
 Records = npt.NDArray[np.void]
@@ -72,6 +72,10 @@ class Groups:
         """The place of the group of each candidate pair."""
         return np.repeat(np.arange(len(self.groups)), self.groups["pairs"].astype(np.int64))
 
+    def connecting(self) -> Records:
+        """What connects the rows of the groups: accepted edges, and pairs of the same shingles."""
+        return np.concatenate([self.pairs[self.pairs["similarity"] == 1], self.edges])
+
     def strongest_refused(self) -> tuple[Scored, ...]:
         """The first few of all refused pairs."""
         order = np.lexsort(
@@ -105,29 +109,6 @@ def joined(parts: Sequence[Groups]) -> Groups:
     if (every.groups["root"][1:] >= every.groups["root"][:-1]).all():
         return every
     return every.only(np.argsort(every.groups["root"], kind="stable"))
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupEdges(EdgeFile):
-    """What connects the rows of the groups of an object: pairs of the same shingles, and accepted
-    edges. All candidate pairs where these are not compared."""
-
-    start: int
-    pairs: int
-    accepted: int
-    compared: bool = True
-
-    def read(self) -> Records:
-        size = EDGE.itemsize
-        stop = self.start + (self.pairs + self.accepted) * size
-        (data,) = storage.read_ranges(self.uri, [(self.start, stop)])
-        found: Records = np.frombuffer(data, EDGE)
-        if not self.compared:
-            return found
-        keep = found["similarity"] == 1
-        keep[self.pairs :] = True
-        some: Records = found[keep]
-        return some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,14 +151,3 @@ class GroupFile:
             lists.append(np.frombuffer(data, EDGE, count, at))
             at += count * EDGE.itemsize
         return Groups(np.frombuffer(data, GROUP, self.groups), *lists)
-
-    def connecting(self, compared: bool = True) -> GroupEdges:
-        """What connects the rows of these groups."""
-        start = self.groups * GROUP.itemsize
-        edges = self.pairs + self.edges
-        return GroupEdges(self.uri, edges, start, self.pairs, self.edges, compared)
-
-    def candidates(self) -> GroupEdges:
-        """All candidate pairs of these groups."""
-        start = self.groups * GROUP.itemsize
-        return GroupEdges(self.uri, self.pairs, start, self.pairs, 0, False)

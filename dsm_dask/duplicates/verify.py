@@ -29,7 +29,7 @@ from dsm_dask.duplicates.borderline import PAIRS, Scored
 from dsm_dask.duplicates.compared_rows import ComparedRows, to_compare
 from dsm_dask.duplicates.components import LIMIT, Piece, components
 from dsm_dask.duplicates.directory import directory
-from dsm_dask.duplicates.edges import EdgeFile, edges_of
+from dsm_dask.duplicates.edges import EdgeFile, edges_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.recall import Recall, Recalled
@@ -54,6 +54,8 @@ class Verified:
     """Groups of candidates with their accepted pairs."""
 
     groups: tuple[GroupFile, ...] = ()
+    edges: tuple[EdgeFile, ...] = ()
+    """What connects rows: accepted pairs, and rows of the same shingles."""
     compared: int = 0
     """Candidate rows of which the texts were read: not those of which the outcome was known."""
     unread: int = 0
@@ -99,6 +101,7 @@ def verify(
     every: list[Recalled | _Found] = [*recalled, *found]
     return Verified(
         tuple(one.groups for one in every),
+        tuple(one.edges for one in every),
         sum(one.compared for one in found),
         sum(one.unread for one in found),
         strongest(pair for one in every for pair in one.refused),
@@ -124,7 +127,10 @@ def _verified(
             stored += uris
     listed = storage.join(folder, "sets.dsm")
     storage.write(listed, codec.encode(tuple(stored)), durable=False)
-    work = [_Home(piece, number, listed, threshold, settled) for number, piece in enumerate(pieces)]
+    work = [
+        _Home(piece, number, listed, threshold, folder, settled)
+        for number, piece in enumerate(pieces)
+    ]
     return engine.map(_Home.run, work, label="Verifying")
 
 
@@ -137,6 +143,7 @@ class _Found:
     """What a home accepted."""
 
     groups: GroupFile
+    edges: EdgeFile
     compared: int
     unread: int
     refused: tuple[Scored, ...]
@@ -150,6 +157,7 @@ class _Home:
     number: int
     listed: str
     threshold: float
+    folder: str
     settled: Settled
 
     def run(self) -> _Found:
@@ -162,7 +170,9 @@ class _Home:
         del held
         found = dataclasses.replace(found, pairs=edges)
         file = self.settled.write(f"{self.number:05d}", found)
-        return _Found(file, every, every - len(rows.nodes), found.strongest_refused())
+        uri = storage.join(self.folder, f"verified-{self.number:05d}")
+        told = write_edges(uri, found.connecting()), every, every - len(rows.nodes)
+        return _Found(file, *told, found.strongest_refused())
 
     def _compare(
         self, rows: ComparedRows, groups: Records, owners: U64, counts: Any, hashes: U64

@@ -21,7 +21,7 @@ from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, CannotWrite, DsmError, InternalError, Interrupted
 from dsm_dask.jobs.estimate import estimate
 from dsm_dask.jobs.heart import Heard, Heart, claim, driver_name, seconds_between_beats
-from dsm_dask.jobs.record import Record, Run, job_text, load, now
+from dsm_dask.jobs.record import Record, Run, State, job_text, load, now
 from dsm_dask.jobs.run import JobRun, Meter, StepRun, run_job
 from dsm_dask.jobs.spec import Job, Step, parse_job
 
@@ -92,12 +92,12 @@ def _told_error(heart: Heart, error: BaseException) -> None:
         heart.say("".join(traceback.format_exception(error)))
         error = from_lance(error) or InternalError(f"{type(error).__name__}: {error}")
     heart.say(f"{error.code}: {error}")
-    cancelled = isinstance(error, Interrupted)
-    heart.end(
-        state="cancelled" if cancelled else "failed",
-        error=error.to_dict(),
-        exit_code=error.exit_code,
+    state: State = "cancelled" if isinstance(error, Interrupted) else "failed"
+    steps = tuple(
+        {**step, "state": state} if step["state"] == "running" else step
+        for step in heart.record.steps
     )
+    heart.end(state=state, steps=steps, error=error.to_dict(), exit_code=error.exit_code)
 
 
 class _Watch:

@@ -12,12 +12,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from dsm_dask import storage
+from dsm_dask.dataset.version import Dataset
+from dsm_dask.jobs.score_estimate import looked_at, scored
 from dsm_dask.jobs.spec import Step
 from dsm_dask.scores.review.measures import score_columns
 from dsm_dask.sources.footer import TAIL
 from dsm_dask.storage import PART
 from dsm_dask.table import Table, check_columns
 from dsm_dask.task import tasks
+from dsm_dask.validation.schema_file import is_schema_file
 from dsm_dask.where import Where
 
 BASE_MEMORY = 300_000_000
@@ -25,6 +29,9 @@ BASE_MEMORY = 300_000_000
 
 STATE = 20_000
 """Bytes kept of one column of a partition by a profile."""
+
+SKETCH = 80_000
+"""Bytes kept of one column of a partition to compare it with other data."""
 
 KEY, BAND = 27, 370
 """Bytes a row that deduplication writes and reads again: keys of exact, bands of near ones."""
@@ -77,11 +84,13 @@ def estimate(step: Step, table: Table, *, known: Table | None = None) -> Estimat
     """
     args, verb = step.arguments, step.verb
     if verb in ("create", "append"):
-        fresh = _files(table) - (_files(known) if known is not None else set())
+        fresh = source_files(table) - (source_files(known) if known is not None else set())
         return _linked(verb, table, len(fresh), getattr(args, "copy_rows", False))
     if verb == "verify":
-        count = len(table.partitions())
-        return Estimate(gets=20 + 5 * count, core_seconds=1.0)
+        count, own = len(table.partitions()), _managed(table)
+        return Estimate(
+            gets=20 + 5 * count, bytes_read=own, core_seconds=1.0 + own / CORE_BYTES["verify"]
+        )
     columns = columns_read(step, table)
     if columns is None:
         return Estimate(gets=3)
@@ -93,6 +102,13 @@ def estimate(step: Step, table: Table, *, known: Table | None = None) -> Estimat
         return dataclasses.replace(
             scan, puts=3 + 2 * scan.partitions, bytes_written=20_000 + 1500 * scan.partitions
         )
+    if verb == "score":
+        vectors = table.column_sizes().get(args.embedding or "", 0)
+        return scored(scan, args.options, vectors)
+    if verb == "issues":
+        return looked_at(scan, bool(_score_names(args, table)))
+    if verb == "check":
+        return _checked(scan, args.against, len(columns))
     states = STATE * len(columns) * scan.partitions
     return dataclasses.replace(scan, puts=scan.partitions, bytes_written=states)
 
@@ -110,8 +126,7 @@ def columns_read(step: Step, table: Table) -> list[str] | None:
         single = (asked.label, asked.embedding)
         return [name for some in (*lists, single) for name in dict.fromkeys(some) if name]
     if step.verb == "issues":
-        scores = score_columns(table.schema, {}, args.label, args.prefix).names
-        return list(dict.fromkeys([*scores, *(args.show or ())]))
+        return list(dict.fromkeys([*_score_names(args, table), *(args.show or ())]))
     if step.verb == "update":
         return [args.on] if args.on in names else []
     if step.verb == "drop":
@@ -124,6 +139,10 @@ def columns_read(step: Step, table: Table) -> list[str] | None:
     if step.verb == "check":  # of its columns, some may be in the schema only
         return [name for name in names if name in chosen]
     return list(chosen)
+
+
+def _score_names(args: Any, table: Table) -> list[str]:
+    return list(score_columns(table.schema, {}, args.label, args.prefix).names)
 
 
 NAMING = {
@@ -163,13 +182,14 @@ def _pieces(table: Table) -> list[Any]:
     return found
 
 
-def _files(table: Table) -> set[str]:
+def source_files(table: Table) -> set[str]:
+    """The names of its files."""
     return {piece.label.split(" (row groups")[0] for piece in _pieces(table)}
 
 
 def _linked(verb: str, table: Table, files: int, copy: bool) -> Estimate:
     scan = _scan(verb, table, list(table.schema.names))
-    size = scan.bytes_read // max(1, len(_files(table)))
+    size = scan.bytes_read // max(1, len(source_files(table)))
     footers = files * min(TAIL, size + 4096)
     found = dataclasses.replace(
         scan, bytes_read=footers, bytes_written=4000 + 600 * files, gets=15 + 2 * files, puts=10
@@ -188,6 +208,27 @@ def _linked(verb: str, table: Table, files: int, copy: bool) -> Estimate:
         bytes_written=found.bytes_written + scan.bytes_read,
         gets=found.gets + scan.gets,
         puts=found.puts + scan.partitions,
+    )
+
+
+def _managed(table: Table) -> int:
+    """Bytes of the objects that a dataset has of its own, of all versions: they have checksums."""
+    if not isinstance(table, Dataset):
+        return 0
+    return sum(item.size for item in storage.listing(table.uri) if "/_dsm/" not in item.uri)
+
+
+def _checked(scan: Estimate, against: str, columns: int) -> Estimate:
+    """Rows that break a rule are read again, to be shown. Of other data, sketches are made, too: it
+    is taken to be as large."""
+    sides = 1 if is_schema_file(against) else 2
+    return dataclasses.replace(
+        scan,
+        bytes_read=2 * sides * scan.bytes_read,
+        bytes_written=(sides - 1) * sides * SKETCH * columns * scan.partitions,
+        gets=2 * sides * scan.gets,
+        puts=sides * scan.partitions,
+        core_seconds=sides * scan.core_seconds,
     )
 
 

@@ -106,7 +106,7 @@ class Heart:
                     self._listen()
                     if not self.is_overtaken:
                         self._write()
-                except DsmError as error:
+                except Exception as error:  # noqa: BLE001 - a heart that stops is taken for death
                     self.say(f"The record could not be written: {error}")
 
     def _listen(self) -> None:

@@ -26,10 +26,10 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise _problem("aliases (*name) are not taken: write it again", self.peek_event())
+            raise _problem("aliases (*name) are not taken: write it again", self.peek_event())  # type: ignore[no-untyped-call]
         self.depth += 1
         if self.depth > DEEPEST:
-            raise _problem("it is nested too deeply", self.peek_event())
+            raise _problem("it is nested too deeply", self.peek_event())  # type: ignore[no-untyped-call]
         found = super().compose_node(parent, index)
         self.depth -= 1
         return found

@@ -13,7 +13,7 @@ from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import is_dataset, open_dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError, NotFound, UsageError
-from dsm_dask.jobs.estimate import CORE_BYTES, Estimate, estimate
+from dsm_dask.jobs.estimate import CORE_BYTES, Estimate, estimate, source_files
 from dsm_dask.jobs.spec import Job
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import Table
@@ -58,24 +58,68 @@ def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[
     table: Table | None = None
     if is_dataset(Ref.parse(job.dataset).uri):
         table = open_dataset(job.dataset)
-    steps = []
+    steps: list[tuple[str, Estimate]] = []
+    made = 0  # bytes that earlier steps add to the dataset
     for index, step in enumerate(job.steps):
         args = step.arguments
+        before = None if step.verb == "create" else table
+        subject = table
         if step.verb in ("create", "append"):
-            table = open_parquet(args.sources, map_=engine.map)
-        if table is None:
+            subject = open_parquet(args.sources, map_=engine.map)
+            table = subject if before is None else Together.of(before, subject)
+        if subject is None or table is None:
             raise JobSpecError(
                 f"steps[{index}].{step.verb}: there is no dataset at {job.dataset} yet.",
                 where=job.dataset,
                 valid="Begin the job with a create step.",
             )
-        steps.append((step.verb, _priced_rate(step, estimate(step, table), prices)))
+        found = estimate(step, subject, known=before if step.verb == "append" else None)
+        if step.verb == "verify":
+            found = dataclasses.replace(found, bytes_read=found.bytes_read + made)
+        elif step.verb in ADDING:
+            made += found.bytes_written
+        steps.append((step.verb, _priced_rate(step, found, prices)))
     total = summed([one for _, one in steps])
     told = [{"verb": verb, **_told(one, prices)} for verb, one in steps]
     return {
         "job": job.name, "dataset": job.dataset, "dry_run": True, "steps": told,
         "total": _told(total, prices),
     }  # fmt: skip
+
+
+ADDING = ("create", "append", "score", "update", "drop")
+"""Verbs of which all that they write is part of the dataset."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """A table, and the rows that a step appends to it: for estimates, not for reading."""
+
+    uri: str
+    schema: Any
+    rows: int
+    _partitions: tuple[Any, ...]
+    _sizes: dict[str, int]
+
+    @classmethod
+    def of(cls, table: Table, more: Table) -> Together:
+        """Without ``more`` where the table has all of its files."""
+        new = (more,) if source_files(more) - source_files(table) else ()
+        sizes = table.column_sizes()
+        for one in new:
+            sizes = {
+                name: sizes.get(name, 0) + one.column_sizes().get(name, 0)
+                for name in table.schema.names
+            }
+        parts = [part for one in (table, *new) for part in one.partitions()]
+        rows = sum(one.rows for one in (table, *new))
+        return cls(table.uri, table.schema, rows, tuple(parts), sizes)
+
+    def partitions(self) -> tuple[Any, ...]:
+        return self._partitions
+
+    def column_sizes(self) -> dict[str, int]:
+        return self._sizes
 
 
 def summed(estimates: list[Estimate]) -> Estimate:

@@ -17,12 +17,13 @@ import datetime as dt
 import json
 import re
 import secrets
+import time
 from typing import Any, Literal
 
 from dsm_dask import storage
 from dsm_dask.about import __version__
 from dsm_dask.dataset.refs import Ref
-from dsm_dask.errors import NotFound, UsageError
+from dsm_dask.errors import DatasetDamaged, NotFound, UsageError
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 
@@ -55,7 +56,7 @@ class Run:
     @classmethod
     def parse(cls, text: str) -> Run:
         """Raises UsageError for what is not ``DATASET#ID``."""
-        dataset, mark, id_ = text.partition("#")
+        dataset, mark, id_ = text.rpartition("#")
         if not mark or not dataset or not _ID.fullmatch(id_):
             raise UsageError(
                 f"{text!r} does not name a run.",
@@ -132,19 +133,27 @@ def jobs_folder(dataset: str) -> str:
 
 
 def load(run: Run) -> Record:
-    """Raises NotFound when there is no such run."""
+    """Raises NotFound when there is no such run, DatasetDamaged when its record is none."""
+    place = run.place("record.json")
     try:
-        found = json.loads(storage.read(run.place("record.json")))
+        found = json.loads(storage.read(place))
+        known = {field.name for field in dataclasses.fields(Record)}
+        given = {key: value for key, value in found.items() if key in known}
+        record = Record(**given | {"steps": tuple(found["steps"])})
+        record.seen()
     except NotFound:
         raise NotFound(
             f"There is no run {run.id} of {run.dataset}.",
             where=run.folder,
             valid=f"`dsm jobs {run.dataset}` lists them.",
         ) from None
-    known = {field.name for field in dataclasses.fields(Record)}
-    return Record(
-        **{k: v for k, v in found.items() if k in known} | {"steps": tuple(found["steps"])}
-    )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetDamaged(
+            f"The record of the run {run.id} cannot be read: {type(error).__name__}: {error}.",
+            where=place,
+            valid=f"Run the job again ({run.place('job.yaml')}): what was done is not repeated.",
+        ) from None
+    return record
 
 
 def runs(dataset: str) -> list[Run]:
@@ -159,21 +168,22 @@ def find(text: str) -> Run:
     """The run of ``DATASET#ID``, of the beginning of an ID, or the newest of ``DATASET``.
 
     Raises NotFound, and UsageError when several begin so."""
-    dataset, mark, begin = text.partition("#")
-    if mark:
+    dataset, mark, begin = text.rpartition("#")
+    if mark and _ID.fullmatch(begin):
         run = Run.parse(text)
         if storage.exists(run.place("record.json")):
             return run
-    found = [run for run in runs(dataset) if run.id.startswith(begin)]
+    named = [run for run in runs(dataset) if run.id.startswith(begin)] if mark else []
+    if begin and len(named) > 1:
+        listed = ", ".join(run.id for run in named[:5])
+        raise UsageError(f"{len(named)} runs begin with {begin}.", valid=f"They are: {listed}.")
+    found = named or runs(text)  # of a dataset that may have the sign in its own name
     if not found:
         raise NotFound(
-            f"There is no run {begin}{' of ' if begin else 'of '}{dataset}.",
-            where=jobs_folder(dataset),
+            f"There is no run {text}.",
+            where=jobs_folder(dataset or text),
             valid="A run is named DATASET#RUN; `dsm jobs DATASET` lists them.",
         )
-    if begin and len(found) > 1:
-        listed = ", ".join(run.id for run in found[:5])
-        raise UsageError(f"{len(found)} runs begin with {begin}.", valid=f"They are: {listed}.")
     return found[0]
 
 
@@ -186,6 +196,18 @@ def log_lines(run: Run) -> list[str]:
     names = [item.uri for item in storage.listing(run.folder)]
     logs = sorted(uri for uri in names if storage.name(uri).startswith("log-"))
     return [line for uri in logs for line in storage.read(uri).decode().splitlines()]
+
+
+def is_alive(run: Run, record: Record) -> bool:
+    """Whether its driver gives another sign than that of ``record`` in the time that it has for
+    one. This is seen, so it holds where clocks disagree."""
+    until = time.monotonic() + MISSED * record.every
+    while time.monotonic() < until:
+        now_ = load(run)
+        if (now_.beat, now_.state) != (record.beat, record.state):
+            return now_.state == "running"
+        time.sleep(min(1.0, record.every / 2))
+    return False
 
 
 def ask_to_cancel(run: Run) -> Record:

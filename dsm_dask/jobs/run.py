@@ -26,6 +26,7 @@ from dsm_dask.engine import Engine
 from dsm_dask.jobs import score_steps, spec
 from dsm_dask.monitoring.drift import open_side
 from dsm_dask.report import run_page
+from dsm_dask.scores.annotators.score_answers import score_answers
 from dsm_dask.scores.review.review_queue import issues
 from dsm_dask.scores.score_by import score_by
 from dsm_dask.stats.profile import profile
@@ -223,6 +224,10 @@ class _Runner:
             message=args.message, prefix=args.prefix,
         )  # fmt: skip
         return self._moved_to(made.to_dict())
+
+    def _score_answers(self, args: score_steps.ScoreAnswers) -> dict[str, Any]:
+        found = score_answers(self.here, args.columns, engine=self.engine, **args.options)
+        return {"dataset": self.here.name, **found.to_dict()}
 
     def _update(self, args: score_steps.Update) -> dict[str, Any]:
         made = update(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dsm_dask.errors import UsageError
 from dsm_dask.jobs.strict import Strict, Strings
+from dsm_dask.scores.annotators.cohen import Weights
 from dsm_dask.scores.review.review_queue import MOST, TOP
 from dsm_dask.scores.scores import ScoreOptions
-
 
 CLASS = re.compile(r"(sklearn|numpy|scipy|xgboost|lightgbm|catboost)(\.\w+)*\.[A-Z]\w*")
 """Types that a job may trust: classes of packages for models. A function that a model calls could
@@ -46,6 +46,11 @@ class Score(Strict):
     noise_share: float | None = Field(None, gt=0, le=1)
     annotators: Strings | None = Field(None, description="Columns of annotators' labels.")
     consensus: str | None = None
+    calibrate: bool | None = Field(None, description="Calibrate the model, for crowdlab.")
+    em_iterations: int | None = Field(None, ge=1, description="Of learning a consensus.")
+    em_tolerance: float | None = Field(None, ge=0, description="Gain an answer that ends them.")
+    kappa_weights: Weights | None = Field(None, description="Of Cohen's kappa.")
+    ordered: bool | None = Field(None, description="The classes are named in their order.")
     embedding: str | None = Field(None, description="Vectors to look for neighbours in.")
     neighbours: int | None = Field(None, ge=1)
     prefix: str = Field("", description="Before the names of the columns.")
@@ -75,6 +80,27 @@ class Score(Strict):
         except UsageError as error:
             raise ValueError(str(error)) from None
         return self
+
+
+class ScoreAnswers(Strict):
+    """Find the consensus of a dataset with a row for each answer, and write it elsewhere."""
+
+    columns: Annotated[list[str], Field(min_length=3, max_length=3)] = Field(
+        description="Of the item, the annotator and the label."
+    )
+    method: Literal["dawid-skene", "mace", "glad", "majority"] | None = None
+    out: str | None = Field(None, description="Write tables of items and annotators here.")
+    classes: list[str | int] | None = Field(None, description="In their order.")
+    repeated: Literal["last", "error"] | None = Field(None, description="Answers given again.")
+    iterations: int | None = Field(None, ge=1)
+    tolerance: float | None = Field(None, ge=0, description="Gain an answer that ends them.")
+    weights: Weights | None = Field(None, description="Of Cohen's kappa.")
+    ordered: bool | None = Field(None, description="The classes are named in their order.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        given = self.model_dump(exclude={"columns"}, exclude_none=True)
+        return given | ({"classes": tuple(self.classes)} if self.classes else {})
 
 
 class Update(Strict):

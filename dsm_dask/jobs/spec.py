@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from dsm_dask.duplicates.dedup import METHODS
 from dsm_dask.errors import JobSpecError, NotFound
 from dsm_dask.jobs.plain_yaml import plain_yaml
-from dsm_dask.jobs.score_steps import Issues, Score, Update
+from dsm_dask.jobs.score_steps import Issues, Score, ScoreAnswers, Update
 from dsm_dask.jobs.secrets import path_of, refuse_secrets
 from dsm_dask.jobs.strict import Strict, Strings
 
@@ -155,6 +155,7 @@ STEPS: dict[str, type[Strict]] = {
     "check": Check,
     "dedup": Dedup,
     "score": Score,
+    "score_answers": ScoreAnswers,
     "update": Update,
     "issues": Issues,
     "drop": Drop,
@@ -176,6 +177,7 @@ class Step(Strict):
     check: Check | None = None
     dedup: Dedup | None = None
     score: Score | None = None
+    score_answers: ScoreAnswers | None = None
     update: Update | None = None
     issues: Issues | None = None
     drop: Drop | None = None

@@ -20,7 +20,7 @@ from dsm_dask.scores.prepared import Prepared
 from dsm_dask.scores.score import Unkept, score
 from dsm_dask.scores.scored import Scored
 from dsm_dask.scores.scorer import Scorer
-from dsm_dask.scores.scores import ScoreOptions, as_labels, scorers_for
+from dsm_dask.scores.scores import ScoreOptions, as_labels, asked_of, scorers_for
 from dsm_dask.table import check_columns
 
 
@@ -66,7 +66,9 @@ def score_by(
     consensus = next(one for one in scorers if isinstance(one, Consensus))
     with places(base, None, None, engine, uuid.uuid4().hex, dry_run) as place:
         quantities = found.quantities[consensus.name]
-        told = describe(base, consensus, quantities, engine=engine, work=place.work).to_dict()
+        told = describe(
+            base, consensus, quantities, engine=engine, work=place.work, asked=asked_of(options)
+        ).to_dict()
     return dataclasses.replace(found, summaries={**found.summaries, "annotators": told})
 
 

@@ -58,3 +58,12 @@ class Scorer(Protocol):
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """As many rows as ``batch``, with the columns of :attr:`schema`."""
         ...
+
+
+class RowScorer:
+    """A part of scorers whose scores of a row depend on the row alone."""
+
+    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
+        """Nothing."""
+        del table, engine, work
+        return {}

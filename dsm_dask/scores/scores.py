@@ -10,6 +10,8 @@ from typing import Any
 from dsm_dask import arrays
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError, nearest
+from dsm_dask.scores.annotators.asked import Asked
+from dsm_dask.scores.annotators.expectation import ITERATIONS, TOLERANCE_AN_ANSWER
 from dsm_dask.scores.labels import Class, LearnClasses
 from dsm_dask.scores.probabilities.class_values import is_list
 from dsm_dask.scores.probabilities.probabilities import (
@@ -68,6 +70,15 @@ class ScoreOptions:
     annotators: tuple[str, ...] = ()
     consensus: str = ""
     """The method; dawid-skene, or crowdlab where there are probabilities, when not given."""
+    calibrate: bool = False
+    """Make the model as sure as the annotators say, before crowdlab weighs it."""
+    em_iterations: int = ITERATIONS
+    """Of the methods that iterate: until they gain less than ``em_tolerance`` an answer."""
+    em_tolerance: float = TOLERANCE_AN_ANSWER
+    kappa_weights: str = "none"
+    """Of Cohen's kappa: none, linear or quadratic, by the places of the classes."""
+    ordered: bool = False
+    """The classes are named in their order."""
     embedding: str = ""
     neighbours: int = 0
     """How many are looked for; 0: the default."""
@@ -149,7 +160,9 @@ _NEEDS = {
     "aggregate": ("probs",), "spread": ("probs",), "features": ("model",), "trusted": ("model",),
     "quality": ("label",), "filter": ("label",), "min_examples": ("label",),
     "noise_share": ("label",), "out_of_fold": ("label",), "group": ("out_of_fold",),
-    "consensus": ("annotators",), "neighbours": ("embedding",),
+    "consensus": ("annotators",), "calibrate": ("annotators",), "em_iterations": ("annotators",),
+    "em_tolerance": ("annotators",), "kappa_weights": ("annotators",), "ordered": ("annotators",),
+    "neighbours": ("embedding",),
 }  # fmt: skip
 
 
@@ -315,14 +328,19 @@ def _annotator_scorers(
     from dsm_dask.scores.annotators.consensus import Consensus, Disagreement
 
     method = options.consensus or ("dawid-skene" if probabilities is None else "crowdlab")
+    kind, classes = consensus_of.kind_of(table, options.annotators), options.classes or None
+    asked_of(options).check(kind, classes)
     consensus = Consensus(
-        options.annotators,
-        _any(method),
-        consensus_of.kind_of(table, options.annotators),
-        options.classes or None,
+        options.annotators, _any(method), kind, classes,
         probabilities if method == "crowdlab" else None,
-    )
+        options.em_iterations, options.em_tolerance, options.calibrate,
+    )  # fmt: skip
     return [consensus, Disagreement(options.annotators)]
+
+
+def asked_of(options: ScoreOptions) -> Asked:
+    """How agreement is to be measured."""
+    return Asked(_any(options.kappa_weights), options.ordered)
 
 
 def _neighbours(table: Table, options: ScoreOptions) -> Scorer:

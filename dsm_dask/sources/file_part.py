@@ -28,6 +28,10 @@ BATCH_ROWS = 1 << 17
 BATCH_BYTES = 16 << 20
 """Aim for batches of about this many decoded bytes: rows of long texts come in smaller batches."""
 
+BATCH_VALUES = 1 << 18
+"""Values of lists in a batch, at most: decoding takes five times their bytes meanwhile, for levels
+and for buffers that grow. What is computed of 1 MB of them is computed in the processor's cache."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FilePart:
@@ -156,15 +160,17 @@ def _with_dictionaries(schema: pa.Schema, coded: Iterable[str]) -> pa.Schema:
 def _batch_rows(
     part: FilePart, file: pq.ParquetFile, group: int, leaves: Sequence[int], encoded: Set[int]
 ) -> int:
-    """Rows that make a batch of about :data:`BATCH_BYTES`.
+    """Rows that make a batch of about :data:`BATCH_BYTES`, and of few values of lists.
 
     Stored sizes say nothing about texts in a dictionary, which may be a thousand times longer than
     their codes: the first of those are decoded and measured.
     """
     info = file.metadata.row_group(group)
-    rows, decoded, coded = max(1, info.num_rows), 0, []
+    rows, decoded, coded, listed = max(1, info.num_rows), 0, [], 0
     for leaf in leaves:
         chunk = info.column(leaf)
+        if file.schema.column(leaf).max_repetition_level:
+            listed += chunk.num_values
         if leaf in encoded:
             decoded += chunk.num_values * _CODE
         elif chunk.physical_type in _FIXED_WIDTH:
@@ -177,7 +183,8 @@ def _batch_rows(
     if coded:
         stored = sum(info.column(leaf).total_uncompressed_size for leaf in coded) / rows
         width += _coded_width(part, file, group, coded, stored)
-    return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, width))))
+    most = min(BATCH_BYTES // max(1, width), BATCH_VALUES * rows // max(1, listed))
+    return int(min(BATCH_ROWS, max(1, most)))
 
 
 def _coded_width(

@@ -27,6 +27,14 @@ class Options:
     anon: bool = False
     profile: str | None = None
 
+    def __post_init__(self) -> None:
+        authority = (self.endpoint_url or "").partition("://")[2].partition("/")[0]
+        if "@" in authority:
+            raise UsageError(
+                "The endpoint URL of the store holds a name or a password.",
+                valid="Give it without; keys belong in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.",
+            )
+
     @classmethod
     def parse(cls, storage_options: dict[str, Any] | None) -> Options:
         """From an fsspec-like dictionary; refuses keys and secrets with the way out.

@@ -149,6 +149,12 @@ def test_files_that_name_no_scheduler(tmp_path):
             address_in(str(tmp_path / "f.json"))
 
 
+def test_an_empty_variable_is_no_address(tmp_path):
+    data = parquet(tmp_path / "a.parquet", {"n": range(10)})
+    words = ["profile", data, "--json", "--columns", "n", "--workers", "1"]
+    assert rows(dsm_apart(*words, env={"DASK_SCHEDULER_ADDRESS": ""})) == 10
+
+
 def test_nobody_there_and_no_encryption():
     import dask
 

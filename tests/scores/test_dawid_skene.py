@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from iteration_trials import answers_of, fit, planted
 from scipy.special import digamma as scipy_digamma
 
 from dsm_dask import codec
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
-from dsm_dask.scores.annotators.answer_files import AnswerFiles, Listed, joined, write_answers
-from dsm_dask.scores.annotators.answers import Answers
+from dsm_dask.scores.annotators.answer_files import AnswerFiles, Listed, joined
 from dsm_dask.scores.annotators.dawid_skene import DawidSkene
 from dsm_dask.scores.annotators.expectation import fitted
+from dsm_dask.scores.annotators.glad import Glad
 from dsm_dask.scores.annotators.mace import Mace, digamma
 
 QUICK = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 LEAST = 1e-10
+METHODS = [DawidSkene(), Mace(), Glad()]
 
 # Six annotators, twelve items; 0 is no answer; and what crowd-kit 1.4.2 says of the
 # first eight of them: DawidSkene(n_iter=2, tol=-1).fit_predict_proba
@@ -40,38 +42,6 @@ CROWD_KIT = np.array(
         [0.997062222, 0.002841462, 0.000096316], [0.000000000, 0.999999449, 0.000000551],
     ]
 )  # fmt: skip
-
-
-def answers_of(labels):
-    """Zero is no answer."""
-    item, annotator = np.nonzero(labels)
-    starts = np.concatenate([[0], np.cumsum((labels > 0).sum(axis=1))]).astype(np.int64)
-    kept = (labels[item, annotator] - 1).astype(np.int16)
-    return Answers(
-        starts, annotator.astype(np.int32), kept, np.arange(len(labels), dtype=np.uint64)
-    )
-
-
-def fit(labels, method, folder, *, pieces=1, in_one_task=10**6):
-    cut = np.array_split(labels, pieces)
-    files = tuple(
-        write_answers(f"{folder}/answers-{pieces}-{i}", answers_of(part))
-        for i, part in enumerate(cut)
-    )
-    source = Listed(labels.shape[1], int(labels.max()))
-    with Engine(workers=0) as engine:
-        return fitted(
-            AnswerFiles(str(folder), files), method, source, engine, in_one_task=in_one_task
-        )
-
-
-def planted(items, annotators, classes, seed=0, missing=0.4):
-    random = np.random.default_rng(seed)
-    truth = random.integers(1, classes + 1, items)
-    right = random.random((items, annotators)) < np.linspace(0.4, 0.95, annotators)
-    labels = np.where(right, truth[:, None], random.integers(1, classes + 1, (items, annotators)))
-    labels[random.random(labels.shape) < missing] = 0
-    return labels, truth
 
 
 def dawid_skene_plainly(labels, iterations, tolerance):
@@ -242,7 +212,7 @@ def test_digamma_is_that_of_scipy():
     assert np.allclose(digamma(x), scipy_digamma(x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", [DawidSkene(), Mace()], ids=["dawid-skene", "mace"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda one: type(one).__name__)
 def test_the_same_bits_however_answers_are_cut(method, tmp_path):
     labels, _ = planted(400, 6, 4, 7)
     found = {
@@ -263,7 +233,7 @@ def test_answers_are_joined_as_they_were_cut():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("method", [DawidSkene(), Mace()], ids=["dawid-skene", "mace"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda one: type(one).__name__)
 def test_one_annotator_is_believed(method, tmp_path):
     labels = np.array([[1], [2], [2], [3]])
     told = fit(labels, method, tmp_path).model.posteriors(answers_of(labels))
@@ -293,8 +263,13 @@ def test_too_many_numbers_are_refused(tmp_path):
         fitted(files, DawidSkene(), Listed(10_000, 100), engine)
 
 
-@pytest.mark.parametrize("kind", [DawidSkene, Mace])
+@pytest.mark.parametrize("kind", [DawidSkene, Mace, Glad])
 def test_settings_that_make_no_sense(kind):
-    for wrong in ({"iterations": 0}, {"tolerance": -1.0}, {"tolerance": math.nan}):
+    for wrong in (
+        {"iterations": 0},
+        {"tolerance": -1.0},
+        {"tolerance": math.nan},
+        {"tolerance": math.inf},
+    ):
         with pytest.raises(UsageError):
             dataclasses.replace(kind(), **wrong)

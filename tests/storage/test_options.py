@@ -44,6 +44,19 @@ def test_options_have_no_secret_and_survive_a_pickle() -> None:
     assert Options.parse(None) == Options.parse({}) == Options()
 
 
+@pytest.mark.parametrize("url", [f"http://{KEY}:{SECRET}@store:9000", f"https://{SECRET}@store/x"])
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError) as given:
+        Options(url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with pytest.raises(UsageError) as found:
+        storage.lance_options("s3://lake/x")
+    for error in (given, found):
+        assert SECRET not in str(error.value)
+
+
 def test_options_in_force_nest() -> None:
     one, two = Options(region="one"), Options(region="two")
     with storage.using(one):

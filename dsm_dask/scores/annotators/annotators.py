@@ -15,9 +15,10 @@ from dsm_dask.report.text import many
 from dsm_dask.scores.annotators import krippendorff
 from dsm_dask.scores.annotators.agreement import Agreement, AgreementNumbers
 from dsm_dask.scores.annotators.answers import ReadsAnswers, Wide
-from dsm_dask.scores.annotators.cohen import Cohen, CohenKappa, Weights, fits
+from dsm_dask.scores.annotators.asked import Asked
+from dsm_dask.scores.annotators.cohen import Cohen, CohenKappa, fits
 from dsm_dask.scores.annotators.company import Company
-from dsm_dask.scores.annotators.consensus import Consensus
+from dsm_dask.scores.annotators.consensus import FIT, Consensus
 from dsm_dask.scores.annotators.consensus_counts import ConsensusCounts, CountConsensus
 from dsm_dask.scores.labels import Class
 from dsm_dask.scores.scorer import Quantities
@@ -165,15 +166,6 @@ def _by_quality(one: Annotator) -> float:
     return 2.0 if one.quality is None else one.quality
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """How agreement is measured: ``weights`` of Cohen's kappa; ``ordered``: the classes stand in
-    their order (numbers do)."""
-
-    weights: Weights = "none"
-    ordered: bool = False
-
-
 def agreement_of(
     table: Table, source: ReadsAnswers, classes: tuple[Class, ...], asked: Asked, engine: Engine
 ) -> tuple[AgreementNumbers, Any, Cohen | None]:
@@ -207,7 +199,7 @@ def describe(
     told, company, cohen = agreement_of(table, source, source.classes, asked, engine)
     model = scorer.model(quantities)
     uri = None if model is None else store(model, storage.join(work, "model"))
-    fold = CountConsensus(source, uri, scorer.probabilities if uri else None)
+    fold = CountConsensus(source, uri, scorer.weighed(quantities) if uri else None)
     counts = engine.fold(table, fold, cache=uri is None, label="Consensus").result
     items = {key: key for key in counts.disputed.keys.tolist()}
     return assembled(scorer, quantities, source, (told, company, cohen), counts, items)
@@ -223,7 +215,7 @@ def assembled(
 ) -> Annotators:
     """The result from its parts; ``items`` by their keys."""
     told, company, cohen = agreement
-    fit = {n: quantities[n] for n in ("iterations", "converged", "objective") if n in quantities}
+    fit = {n: quantities[n] for n in FIT if n in quantities}
     return Annotators(
         method=scorer.method,
         parameters=scorer.parameters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from dsm_dask.scores.annotators.bootstrap import CELLS, Estimate, drawn, estimat
 Int64 = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Weights = Literal["none", "linear", "quadratic"]
+WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 
 MOST_PAIRS = 1225
 """Of annotators, of which kappas are computed and listed."""

@@ -4,6 +4,7 @@ differ."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,23 +16,39 @@ from dsm_dask.errors import SchemaError, UsageError
 from dsm_dask.scores.annotators import crowdlab
 from dsm_dask.scores.annotators.answer_files import AnswerFiles, Listed, WriteAnswers
 from dsm_dask.scores.annotators.answers import Answers, Wide, classes_of
+from dsm_dask.scores.annotators.calibration import Calibrated, calibrated, check_calibrate
 from dsm_dask.scores.annotators.consensus_counts import decided, disagreement
 from dsm_dask.scores.annotators.crowdlab import Crowdlab, Weights
 from dsm_dask.scores.annotators.dawid_skene import Confusions, DawidSkene
-from dsm_dask.scores.annotators.expectation import fitted
+from dsm_dask.scores.annotators.expectation import (
+    ITERATIONS,
+    TOLERANCE_AN_ANSWER,
+    Method,
+    check_iterations,
+    fitted,
+)
+from dsm_dask.scores.annotators.glad import Abilities, Glad
 from dsm_dask.scores.annotators.mace import Competences, Mace
 from dsm_dask.scores.annotators.majority import Majority
 from dsm_dask.scores.labels import Class, normal
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
-from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.scorer import Quantities, RowScorer
 from dsm_dask.table import Table, check_columns
 
-MethodName = Literal["majority", "dawid-skene", "mace", "crowdlab"]
+MethodName = Literal["majority", "dawid-skene", "mace", "glad", "crowdlab"]
 Kind = Literal["text", "integer", "boolean"]
 
 _KINDS: dict[Kind, pa.DataType] = {
     "text": pa.string(), "integer": pa.int64(), "boolean": pa.bool_()
 }  # fmt: skip
+
+
+_ITERATIVE: dict[str, Callable[[int, float], Method]] = {
+    "dawid-skene": DawidSkene, "mace": Mace, "glad": Glad
+}  # fmt: skip
+
+FIT = ("iterations", "converged", "objective", "temperature")
+"""What quantities tell of how it went, where the method has it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +61,9 @@ class Consensus:
       row alone.
     * ``dawid-skene``: :class:`~dsm_dask.scores.annotators.dawid_skene.DawidSkene`
     * ``mace``: :class:`~dsm_dask.scores.annotators.mace.Mace`
-    * ``crowdlab``: ``LearnWeights``, with ``probabilities``.
+    * ``glad``: :class:`~dsm_dask.scores.annotators.glad.Glad`
+    * ``crowdlab``: ``LearnWeights``, with ``probabilities``; ``calibrate`` these first
+      (``LearnTemperature``).
 
     ``classes`` in the order that breaks ties; learned (numbers by value, texts by code point) when
     None. ``kind`` is what labels are; :func:`kind_of` tells it of a table. Raises UsageError for
@@ -61,8 +80,9 @@ class Consensus:
     kind: Kind = "text"
     classes: tuple[Class, ...] | None = None
     probabilities: ClassProbabilities | None = None
-    iterations: int = 100
-    tolerance: float = 1e-5
+    iterations: int = ITERATIONS
+    tolerance: float = TOLERANCE_AN_ANSWER
+    calibrate: bool = False
 
     def __post_init__(self) -> None:
         check_annotators(self.annotators)
@@ -77,7 +97,14 @@ class Consensus:
             )
         if self.probabilities is not None:
             check_model(self.probabilities, self.classes)
-        DawidSkene(self.iterations, self.tolerance)
+        check_iterations(self.iterations, self.tolerance)
+        asked = (self.iterations, self.tolerance)
+        if self.method not in _ITERATIVE and asked != (ITERATIONS, TOLERANCE_AN_ANSWER):
+            raise UsageError(
+                f"{self.method} does not iterate.",
+                valid=f"Iterations and tolerance are for {', '.join(_ITERATIVE)}.",
+            )
+        check_calibrate(self.calibrate, self.method)
 
     @property
     def name(self) -> str:
@@ -99,11 +126,11 @@ class Consensus:
         told: dict[str, Any] = {"method": self.method}
         if self.classes is not None:
             told["classes"] = list(self.classes)
-        if self.method in ("dawid-skene", "mace"):
+        if self.method in _ITERATIVE:
             told |= {"iterations": self.iterations, "tolerance": self.tolerance}
         if self.probabilities is not None:
             told["probabilities"] = self.probabilities.parameters
-        return told
+        return told | ({"calibrate": True} if self.calibrate else {})
 
     def source(self, table: Table, engine: Engine) -> Wide:
         """Where the answers are, the classes learned where they are not given."""
@@ -124,7 +151,11 @@ class Consensus:
         if not source.classes:  # nobody answered
             return told
         if self.probabilities is not None:
-            made = crowdlab.learn(table, source, self.probabilities, engine, work)
+            model: Any = self.probabilities
+            if self.calibrate:
+                model = calibrated(table, source, model, engine)
+                told["temperature"] = model.temperature
+            made = crowdlab.learn(table, source, model, engine, work)
             return {**told, **_flat(made), "quality": made.second.annotators.clip(0, 1)}
         parts = engine.map_partitions(
             WriteAnswers(source, work), table.partitions(), label="Reading answers"
@@ -135,8 +166,8 @@ class Consensus:
 
     def fit(self, files: AnswerFiles, listed: Listed, engine: Engine) -> dict[str, Any]:
         """What :meth:`prepare` gives for the iterative methods, from answers in files."""
-        settings = DawidSkene if self.method == "dawid-skene" else Mace
-        found = fitted(files, settings(self.iterations, self.tolerance), listed, engine)
+        method = _ITERATIVE[self.method](self.iterations, self.tolerance)
+        found = fitted(files, method, listed, engine)
         told = {name: getattr(found, name) for name in ("iterations", "converged", "objective")}
         return {**_flat(found.model), "quality": found.model.quality(), **told}
 
@@ -148,11 +179,19 @@ class Consensus:
             return Confusions(quantities["prior"], quantities["confusion"])
         if self.method == "mace":
             return Competences(quantities["knowing"], quantities["spamming"])
+        if self.method == "glad":
+            return Abilities(quantities["ability"], quantities["labels"])
         weights = [
             Weights(*(quantities[f"{step}_{f.name}"] for f in dataclasses.fields(Weights)))
             for step in ("first", "second")
         ]
         return Crowdlab(*weights)
+
+    def weighed(self, quantities: Quantities) -> Any:
+        """The probabilities that the annotators' answers are put together with; None without."""
+        if self.probabilities is None or "temperature" not in quantities:
+            return self.probabilities
+        return Calibrated(self.probabilities, quantities["temperature"])
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises BadRows for labels that are none of the classes."""
@@ -168,7 +207,7 @@ class Consensus:
         elif self.probabilities is None:
             labels, sure = decided(model.posteriors(answers))
         else:
-            numbers, nulls = self.probabilities.read(batch)
+            numbers, nulls = self.weighed(quantities).read(batch)
             labels, sure = model.decide(answers, numbers, ~nulls)
         unknown = labels < 0
         return pa.record_batch(
@@ -183,9 +222,7 @@ class Consensus:
         """The method, how it went, and the quality of each annotator, as in JSON; ``None`` where it
         is not known."""
         told: dict[str, Any] = {"method": self.method}
-        for name in ("iterations", "converged", "objective"):
-            if name in quantities:
-                told[name] = quantities[name]
+        told |= {name: quantities[name] for name in FIT if name in quantities}
         if "quality" in quantities:
             pairs = zip(self.annotators, quantities["quality"].tolist(), strict=True)
             told["annotators"] = {
@@ -195,7 +232,7 @@ class Consensus:
 
 
 @dataclasses.dataclass(frozen=True)
-class Disagreement:
+class Disagreement(RowScorer):
     """``annotator_disagreement``: the share of the pairs of answers to a row that differ, in
     [0, 1]; null for fewer than two answers. Depends on the row alone.
 
@@ -225,9 +262,6 @@ class Disagreement:
     @property
     def parameters(self) -> dict[str, Any]:
         return {"method": "pairs"}
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         classes = here(batch, self.annotators)

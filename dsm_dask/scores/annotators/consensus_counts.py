@@ -13,6 +13,7 @@ from dsm_dask import codec
 from dsm_dask.scores.annotators import (  # noqa: F401 - a worker has to know models
     crowdlab,
     dawid_skene,
+    glad,
     mace,
 )
 from dsm_dask.scores.annotators.answers import Answers, ReadsAnswers

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from dsm_dask import codec
-from dsm_dask.errors import UsageError
 from dsm_dask.scores.annotators.answers import Answers
-from dsm_dask.scores.annotators.expectation import Counts, Floats
+from dsm_dask.scores.annotators.expectation import (
+    ITERATIONS,
+    TOLERANCE_AN_ANSWER,
+    Counts,
+    Floats,
+    check_iterations,
+)
+from dsm_dask.scores.annotators.majority import Majority
 
 LEAST = 1e-10
 """Probabilities and counts are at least this, so that no logarithm is infinite."""
@@ -66,32 +72,30 @@ class DawidSkene:
     >>> labels = np.array([0, 0, 1, 1, 1, 1], np.int16)
     >>> answers = Answers(starts, np.array([0, 1] * 3, np.int32), labels, keys)
     >>> counts = Counts(tuple(np.zeros(s, np.int64) for s in DawidSkene().shapes(2, 2)))
-    >>> _ = DawidSkene().add(counts, answers, None, 40)
-    >>> DawidSkene().maximised(counts, 40).posteriors(answers).round(3).tolist()
+    >>> _ = DawidSkene().add(counts, answers, Majority(2), 40)
+    >>> DawidSkene().maximised(counts, 40, None).posteriors(answers).round(3).tolist()
     [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
     """
 
-    iterations: int = 100
-    tolerance: float = 1e-5
+    iterations: int = ITERATIONS
+    tolerance: float = TOLERANCE_AN_ANSWER
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or not self.tolerance >= 0:
-            raise UsageError(
-                f"{self.iterations} iterations to a tolerance of {self.tolerance} are none.",
-                valid="One iteration or more, and a tolerance of 0 or more.",
-            )
+        check_iterations(self.iterations, self.tolerance)
 
     def shapes(self, annotators: int, classes: int) -> tuple[tuple[int, ...], ...]:
         return ((annotators, classes, classes), (classes,))
 
+    def start(self, annotators: int, classes: int) -> Majority:
+        return Majority(classes)
+
     def add(self, counts: Counts, answers: Answers, model: Any, bits: int) -> int:
         from dsm_dask.scores.annotators import kernels
-        from dsm_dask.scores.annotators.majority import votes
 
         confusions, sums = counts.tables
         scale, entropy = 2.0**bits, 0
         for _, some in answers.blocks(len(sums)):
-            found = votes(some, len(sums)) if model is None else model.posteriors(some)
+            found = model.posteriors(some)
             kernels.add_confusions(
                 some.starts, some.annotators, some.labels, found, scale, confusions
             )
@@ -99,7 +103,8 @@ class DawidSkene:
             entropy += int(kernels.entropy(found, LEAST, 2.0 ** (bits - 6)))
         return entropy
 
-    def maximised(self, counts: Counts, bits: int) -> Confusions:
+    def maximised(self, counts: Counts, bits: int, before: Any) -> Confusions:
+        del before
         table, sums = (part / 2.0**bits for part in counts.tables)
         given = table.sum(axis=2, keepdims=True) > 0
         table = np.where(given, np.maximum(table, LEAST), 0)
@@ -107,7 +112,8 @@ class DawidSkene:
         confusion = np.divide(table, total, out=np.zeros_like(table), where=total > 0)
         return Confusions(sums / max(sums.sum(), LEAST), confusion)
 
-    def objective(self, counts: Counts, bits: int, maximised: Confusions) -> float:
+    def objective(self, counts: Counts, bits: int, before: Any, maximised: Confusions) -> float:
+        del before
         table = counts.tables[0] / 2.0**bits
         prior = np.log(np.maximum(maximised.prior, LEAST))
         logs = np.log(np.where(maximised.confusion > 0, maximised.confusion, 1))

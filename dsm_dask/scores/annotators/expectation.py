@@ -27,6 +27,10 @@ from dsm_dask.scores.stored_model import load, store
 
 Floats = npt.NDArray[np.float64]
 
+ITERATIONS = 100
+TOLERANCE_AN_ANSWER = 1e-5
+"""When the objective, per answer, grows by less, the iterations end."""
+
 IN_ONE_TASK = 8_000_000
 """Answers that one worker iterates over in memory: about 150 MB."""
 
@@ -57,7 +61,7 @@ class Model(Protocol):
 
 
 class Method(Protocol):
-    """A frozen dataclass and codec state."""
+    """A frozen dataclass and codec state; checks its settings by :func:`check_iterations`."""
 
     @property
     def iterations(self) -> int: ...
@@ -69,23 +73,40 @@ class Method(Protocol):
         """Of the tables of :class:`Counts`."""
         ...
 
+    def start(self, annotators: int, classes: int) -> Model:
+        """The model that the iterations start from."""
+        ...
+
     def add(self, counts: Counts, answers: Answers, model: Any, bits: int) -> int:
-        """Add the expected counts of some answers, given the model (None: given the votes) to the
-        tables; gives what to add to the objective."""
+        """Add the expected counts of some answers, given the model, to the tables; gives what to
+        add to the objective."""
         ...
 
-    def maximised(self, counts: Counts, bits: int) -> Model:
-        """The model that makes these counts likeliest."""
+    def maximised(self, counts: Counts, bits: int, before: Any) -> Model:
+        """The model that makes these counts likeliest, or likelier than the one that they are
+        expected ``before``."""
         ...
 
-    def objective(self, counts: Counts, bits: int, maximised: Any) -> float:
+    def objective(self, counts: Counts, bits: int, before: Any, maximised: Any) -> float:
         """What grows from iteration to iteration."""
         ...
 
 
+def check_iterations(iterations: int, tolerance: float) -> None:
+    """Raise UsageError for settings with which nothing would be iterated, or never end.
+
+    >>> check_iterations(1, 0.0)
+    """
+    if iterations < 1 or not 0 <= tolerance < math.inf:
+        raise UsageError(
+            f"{iterations} iterations to a tolerance of {tolerance} are none.",
+            valid="One iteration or more, and a tolerance of 0 or more.",
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """The Fold of one iteration. ``model`` is the URI of the one before."""
+    """The Fold of one iteration. ``model`` is the URI of the one before; None: it is the first."""
 
     method: Method
     source: ReadsAnswers
@@ -102,9 +123,12 @@ class Expected:
 
     def update(self, state: Counts, batch: pa.RecordBatch) -> Counts:
         own = Counts(tuple(np.array(table) for table in state.tables))  # a stored one is read-only
-        model = None if self.model is None else load(self.model)
+        model = self.first() if self.model is None else load(self.model)
         gained = self.method.add(own, self.source.read(batch), model, self.bits)
         return Counts(own.tables, state.objective + gained)
+
+    def first(self) -> Model:
+        return self.method.start(self.source.annotators, self.source.labels)
 
     def merge(self, left: Counts, right: Counts) -> Counts:
         tables = tuple(a + b for a, b in zip(left.tables, right.tables, strict=True))
@@ -134,7 +158,7 @@ def fitted(
     in_one_task: int = IN_ONE_TASK,
 ) -> Fitted:
     """Iterate until the objective, per answer, grows by less than the tolerance, or the iterations
-    are used up. Starts from the shares of votes.
+    are used up.
 
     Raises UsageError when nobody answered, or when there are too many annotators and classes.
     """
@@ -152,15 +176,14 @@ def fitted(
         return codec.decode(found)  # type: ignore[no-any-return]
 
     numbers = itertools.count()
+    empty = Expected(method, source, bits)
 
-    def expect(model: Model | None) -> Counts:
-        uri = None
-        if model is not None:
-            uri = store(model, storage.join(files.uri, f"model-{next(numbers):05d}"))
-        fold = Expected(method, source, bits, uri)
+    def expect(model: Model) -> Counts:
+        uri = store(model, storage.join(files.uri, f"model-{next(numbers):05d}"))
+        fold = dataclasses.replace(empty, model=uri)
         return engine.fold(files, fold, cache=False, label="Iterating").result  # type: ignore[no-any-return]
 
-    return _iterated(method, expect, bits, files.answers)
+    return _iterated(empty, expect, files.answers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,24 +196,24 @@ class _InMemory:
         parts = [file.load() for file in files]
         empty = Expected(self.method, self.source, self.bits)
 
-        def expect(model: Model | None) -> Counts:
+        def expect(model: Model) -> Counts:
             counts = empty.init()
             gained = sum(self.method.add(counts, part, model, self.bits) for part in parts)
             return Counts(counts.tables, gained)
 
         answers = sum(file.answers for file in files)
-        return codec.encode(_iterated(self.method, expect, self.bits, answers))
+        return codec.encode(_iterated(empty, expect, answers))
 
 
-def _iterated(
-    method: Method, expect: Callable[[Model | None], Counts], bits: int, answers: int
-) -> Fitted:
-    model: Any = method.maximised(expect(None), bits)
+def _iterated(fold: Expected, expect: Callable[[Model], Counts], answers: int) -> Fitted:
+    method, bits, first = fold.method, fold.bits, fold.first()
+    model: Any = method.maximised(expect(first), bits, first)
     objective = -math.inf
     for iteration in itertools.count(1):
         counts = expect(model)
-        following = method.maximised(counts, bits)
-        before, objective = objective, method.objective(counts, bits, following) / max(answers, 1)
+        following = method.maximised(counts, bits, model)
+        before = objective
+        objective = method.objective(counts, bits, model, following) / max(answers, 1)
         converged = objective - before < method.tolerance
         if converged or iteration >= method.iterations:
             return Fitted(model, iteration, converged, objective)

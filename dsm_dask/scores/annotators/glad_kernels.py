@@ -1,6 +1,6 @@
 """Compiled loops of GLAD: how easy each item is, what it then is, and what that says of abilities.
 
-Answers are three arrays, as in :mod:`dsm_dask.scores.annotators.kernels`. With x = ability × ease
+Answers are three arrays, as in :mod:`dsm_dask.scores.annotators.kernels`. With x = ability * ease
 the odds of a right answer are e^x, so the posterior of a class needs just the sum of the abilities
 of those who gave it.
 
@@ -113,11 +113,11 @@ def _softplus(x: float) -> float:
 @_compiled
 def add_slopes(
     starts: Any, annotators: Any, labels: Any, abilities: Any, posteriors: Any, ease: Any,
-    scale: float, slopes: Any,
+    slope_scale: float, bend_scale: float, slopes: Any,
 ) -> None:  # fmt: skip
-    """``slopes`` (annotators, 3), in units of 1 / ``scale``: of the expected log-likelihood by the
-    ability; minus its second derivative; and the curvature of the parabola that touches it here and
-    at minus the ability, and is nowhere above it."""
+    """``slopes`` (annotators, 3): the first derivative of the expected log-likelihood by the
+    ability, in units of 1 / ``slope_scale``; minus the second, in units of 1 / ``bend_scale``; and
+    so that of the parabola that touches it here and is nowhere above it."""
     for i in range(len(starts) - 1):
         times = math.exp(ease[i])
         for j in range(starts[i], starts[i + 1]):
@@ -125,6 +125,6 @@ def add_slopes(
             x = abilities[annotators[j]] * times
             right = 1.0 / (1.0 + math.exp(-x))
             touching = (right - 0.5) / x if abs(x) > 1e-6 else 0.25
-            row[0] += np.int64(np.rint((posteriors[i, labels[j]] - right) * times * scale))
-            row[1] += np.int64(np.rint(right * (1.0 - right) * times * times * scale))
-            row[2] += np.int64(np.rint(touching * times * times * scale))
+            row[0] += np.int64(np.rint((posteriors[i, labels[j]] - right) * times * slope_scale))
+            row[1] += np.int64(np.rint(right * (1.0 - right) * times * times * bend_scale))
+            row[2] += np.int64(np.rint(touching * times * times * bend_scale))

@@ -284,6 +284,36 @@ def add_right(starts: Any, annotators: Any, labels: Any, consensus: Any, counts:
 
 
 @_compiled
+def add_cross_entropies(
+    starts: Any, labels: Any, probabilities: Any, known: Any, temperatures: Any, least: float,
+    unit: int, whole: Any, rest: Any,
+) -> Any:  # fmt: skip
+    """For each temperature the cross-entropy of the answers to an item and the model's scaled
+    probabilities: the whole part, and the rest in units of 1 / ``unit``. Gives the items."""
+    classes, items = probabilities.shape[1], 0
+    logs, least_log = np.empty(classes), math.log(least)
+    for i in range(len(starts) - 1):
+        if not known[i] or starts[i] == starts[i + 1]:
+            continue
+        items += 1
+        for k in range(classes):
+            p = np.float64(probabilities[i, k])
+            logs[k] = math.log(p) if p > 0 else -np.inf
+        most = logs.max()
+        for t in range(len(temperatures)):
+            total, found = 0.0, 0.0
+            for k in range(classes):
+                total += math.exp((logs[k] - most) / temperatures[t])
+            for j in range(starts[i], starts[i + 1]):
+                log_p = (logs[labels[j]] - most) / temperatures[t] - math.log(total)
+                found -= max(log_p, least_log)
+            found /= starts[i + 1] - starts[i]
+            whole[t] += np.int64(math.floor(found))
+            rest[t] += np.int64(np.rint((found - math.floor(found)) * unit))
+    return items
+
+
+@_compiled
 def best_votes(starts: Any, labels: Any, probabilities: Any, known: Any, found: Any) -> None:
     """The label most often given; among equals the one that the model thinks likeliest, then the
     first. -1 where there is no answer."""

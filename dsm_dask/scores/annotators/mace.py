@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from dsm_dask import codec
-from dsm_dask.errors import UsageError
 from dsm_dask.scores.annotators.answers import Answers
-from dsm_dask.scores.annotators.expectation import Counts, Floats
-from dsm_dask.scores.annotators.majority import votes
+from dsm_dask.scores.annotators.expectation import (
+    ITERATIONS,
+    TOLERANCE_AN_ANSWER,
+    Counts,
+    Floats,
+    check_iterations,
+)
+from dsm_dask.scores.annotators.majority import Majority
 
 KNOWING, SPAMMING, STRATEGY = 0.5, 0.5, 10.0
 """Parameters of the priors: Beta of whether one knows, symmetric Dirichlet of what one says when
@@ -85,18 +90,17 @@ class Mace:
     every time. The objective is the log-likelihood per answer.
     """
 
-    iterations: int = 100
-    tolerance: float = 1e-5
+    iterations: int = ITERATIONS
+    tolerance: float = TOLERANCE_AN_ANSWER
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or not self.tolerance >= 0:
-            raise UsageError(
-                f"{self.iterations} iterations to a tolerance of {self.tolerance} are none.",
-                valid="One iteration or more, and a tolerance of 0 or more.",
-            )
+        check_iterations(self.iterations, self.tolerance)
 
     def shapes(self, annotators: int, classes: int) -> tuple[tuple[int, ...], ...]:
         return ((annotators, classes), (annotators,))
+
+    def start(self, annotators: int, classes: int) -> Majority:
+        return Majority(classes)
 
     def add(self, counts: Counts, answers: Answers, model: Any, bits: int) -> int:
         from dsm_dask.scores.annotators import kernels as annotator_kernels
@@ -104,8 +108,8 @@ class Mace:
         spamming, knowing = counts.tables
         knows, likelihood = np.ones(spamming.shape), 0
         for _, some in answers.blocks(spamming.shape[1]):
-            if model is None:
-                found = votes(some, spamming.shape[1])
+            if isinstance(model, Majority):
+                found = model.posteriors(some)
             else:
                 knows = model.tables[2]
                 found, one = model.explained(some, 2.0 ** (bits - 6))
@@ -116,11 +120,13 @@ class Mace:
             )  # fmt: skip
         return likelihood
 
-    def maximised(self, counts: Counts, bits: int) -> Competences:
+    def maximised(self, counts: Counts, bits: int, before: Any) -> Competences:
+        del before
         spamming, knowing = (part / 2.0**bits for part in counts.tables)
         return Competences(knowing, spamming)
 
-    def objective(self, counts: Counts, bits: int, maximised: Competences) -> float:
+    def objective(self, counts: Counts, bits: int, before: Any, maximised: Any) -> float:
+        del before, maximised
         return counts.objective / 2.0 ** (bits - 6)
 
 

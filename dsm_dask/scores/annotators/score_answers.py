@@ -17,7 +17,7 @@ from dsm_dask.duplicates.places import check_places, places
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.fold import Product, merge_all
-from dsm_dask.scores.annotators.annotators import Annotators, Asked, agreement_of, assembled
+from dsm_dask.scores.annotators.annotators import Annotators, agreement_of, assembled
 from dsm_dask.scores.annotators.answer_files import AnswerFile, AnswerFiles, Listed, as_batch
 from dsm_dask.scores.annotators.answer_table import (
     AnswerColumns,
@@ -27,9 +27,11 @@ from dsm_dask.scores.annotators.answer_table import (
     read_items,
 )
 from dsm_dask.scores.annotators.answers import Wide, check_classes
+from dsm_dask.scores.annotators.asked import Asked
 from dsm_dask.scores.annotators.cohen import Weights
 from dsm_dask.scores.annotators.consensus import Consensus, Kind, MethodName, kind_of, labels_as
 from dsm_dask.scores.annotators.consensus_counts import CountConsensus, disagreement
+from dsm_dask.scores.annotators.expectation import ITERATIONS, TOLERANCE_AN_ANSWER
 from dsm_dask.scores.labels import Class, LearnClasses
 from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.stored_model import store
@@ -48,8 +50,8 @@ def score_answers(
     out: str | None = None,
     classes: tuple[Class, ...] | None = None,
     repeated: Repeated = "last",
-    iterations: int = 100,
-    tolerance: float = 1e-5,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE_AN_ANSWER,
     weights: Weights = "none",
     ordered: bool = False,
     scratch: str | None = None,
@@ -84,6 +86,7 @@ def score_answers(
         check_classes(classes)
     scorer = Consensus(("-",), method, kind, classes, None, iterations, tolerance)
     asked = Asked(weights, ordered)
+    asked.check(kind, classes)
     if item in COLUMNS:
         raise UsageError(f"The items are called {item!r}, as a column of the result.")
     with places(table, out, scratch, engine, uuid.uuid4().hex, dry_run) as place:

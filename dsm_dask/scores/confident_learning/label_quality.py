@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.scores.confident_learning.labelled import Labelled
 from dsm_dask.scores.confident_learning.row_quality import Method, Quality
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
-from dsm_dask.table import Table
+from dsm_dask.scores.scorer import Quantities, RowScorer
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelQuality:
+class LabelQuality(RowScorer):
     """``label_quality``: how likely the label is right, float32 from 0 (suspicious) to 1, by a
     ``method`` of ``Quality``; null for rows without a label or
     without probabilities. The probabilities should be of a model that has not seen the row's label
@@ -57,11 +55,6 @@ class LabelQuality:
     @property
     def parameters(self) -> dict[str, Any]:
         return {"method": self.method, **self.quality.labelled.parameters}
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the quality of a label depends on its row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what reading labels and probabilities does."""

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import from_codes, label_type
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
-from dsm_dask.table import Table
+from dsm_dask.scores.scorer import Quantities, RowScorer
 
 MEASURES = ("least_confidence", "margin", "entropy", "ratio")
 
 
 @dataclasses.dataclass(frozen=True)
-class Uncertainty:
+class Uncertainty(RowScorer):
     """Measures of one distribution a row, p1 and p2 its largest probabilities, K its classes; all
     from 0 to 1, and larger where the model is less sure:
 
@@ -67,11 +65,6 @@ class Uncertainty:
     @property
     def parameters(self) -> dict[str, Any]:
         return {"method": "probabilities", "probabilities": self.probabilities.parameters}
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what reading the probabilities does."""

@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import from_codes
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.scorer import Quantities, RowScorer
 from dsm_dask.scores.uncertainty import vector_lists
 from dsm_dask.scores.uncertainty.classes import predicted
-from dsm_dask.table import Table
 
 MEASURES = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleUncertainty:
+class EnsembleUncertainty(RowScorer):
     """Measures of several distributions p_1, ..., p_M a row, of K classes; all from 0 to 1, and
     larger where the members are less sure:
 
@@ -83,11 +81,6 @@ class EnsembleUncertainty:
             "method": "ensemble", "members": self.members,
             "probabilities": self.probabilities.parameters,
         }  # fmt: skip
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what ``read`` does, and BadRows for rows with

@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import Class, from_codes, label_type
 from dsm_dask.scores.probabilities.class_values import Bools, Matrix
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
-from dsm_dask.table import Table
+from dsm_dask.scores.scorer import Quantities, RowScorer
 
 MEASURES = ("entropy", "entropy_max", "margin")
 
 
 @dataclasses.dataclass(frozen=True)
-class MultilabelUncertainty:
+class MultilabelUncertainty(RowScorer):
     """Measures of a row with a probability of its own for each class (a sigmoid each); all from 0
     to 1, and larger where the model is less sure:
 
@@ -72,11 +70,6 @@ class MultilabelUncertainty:
     @property
     def parameters(self) -> dict[str, Any]:
         return {"method": "multilabel", "probabilities": self.probabilities.parameters}
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what reading the probabilities does."""

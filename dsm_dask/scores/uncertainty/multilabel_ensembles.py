@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import label_type
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.scorer import Quantities, RowScorer
 from dsm_dask.scores.uncertainty import vector_lists
 from dsm_dask.scores.uncertainty.multilabel import predicted_labels
-from dsm_dask.table import Table
 
 MEASURES = (
     "entropy", "entropy_max", "expected_entropy", "mutual_information", "mutual_information_max",
@@ -25,7 +23,7 @@ MEASURES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class MultilabelEnsembleUncertainty:
+class MultilabelEnsembleUncertainty(RowScorer):
     """Measures of rows in which M members give each of K classes a probability of its own, p_mk;
     H(p) = -p log2 p - (1 - p) log2 (1 - p) and q_k is the mean of p_mk over members. All from 0 to
     1, and larger where the members are less sure:
@@ -86,11 +84,6 @@ class MultilabelEnsembleUncertainty:
             "method": "multilabel ensemble", "members": self.members,
             "probabilities": self.probabilities.parameters,
         }  # fmt: skip
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what ``read`` does, and BadRows for rows with another number of members."""

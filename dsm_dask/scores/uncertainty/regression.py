@@ -11,21 +11,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import arrays
-from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, SchemaError, UsageError
 from dsm_dask.scores.probabilities import class_values
 from dsm_dask.scores.probabilities.class_values import Bools, Matrix
 from dsm_dask.scores.row_names import named
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
-from dsm_dask.table import Table
+from dsm_dask.scores.scorer import Quantities, RowScorer
 
 Method = Literal["variance", "interval", "members"]
 METHODS: tuple[Method, ...] = ("variance", "interval", "members")
 
 
 @dataclasses.dataclass(frozen=True)
-class RegressionUncertainty:
+class RegressionUncertainty(RowScorer):
     """Measures in the units of the prediction (squared, of a variance), as float64: 0 or more, and
     larger where the model is less sure.
 
@@ -73,11 +71,6 @@ class RegressionUncertainty:
     @property
     def parameters(self) -> dict[str, Any]:
         return {"method": f"regression {self.method}", "columns": list(self.columns)}
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises SchemaError when the columns hold no numbers; BadRows for NaN and infinities, a

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.scorer import Quantities, RowScorer
 from dsm_dask.scores.uncertainty import member_sequences
 from dsm_dask.scores.uncertainty.ensembles import MEASURES
 from dsm_dask.scores.uncertainty.tokens import AGGREGATES, Aggregate
-from dsm_dask.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenEnsembleUncertainty:
+class TokenEnsembleUncertainty(RowScorer):
     """Measures of rows with n tokens, as many as there are, for each of which M members give a
     distribution; all from 0 to 1, and larger where the members are less sure.
 
@@ -74,11 +72,6 @@ class TokenEnsembleUncertainty:
             "method": "token ensemble", "members": self.members, "aggregate": self.aggregate,
             "probabilities": self.probabilities.parameters,
         }  # fmt: skip
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what :func:`dsm_dask.scores.uncertainty.member_sequences.read` does."""

@@ -8,21 +8,19 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.scorer import Quantities, RowScorer
 from dsm_dask.scores.uncertainty import vector_lists
 from dsm_dask.scores.uncertainty.classes import MEASURES
-from dsm_dask.table import Table
 
 Aggregate = Literal["mean", "max", "min"]
 AGGREGATES: tuple[Aggregate, ...] = ("mean", "max", "min")
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenUncertainty:
+class TokenUncertainty(RowScorer):
     """Measures of rows with a distribution for each of their n tokens, as many as there are; all
     from 0 to 1, and larger where the model is less sure.
 
@@ -78,11 +76,6 @@ class TokenUncertainty:
             "method": "tokens", "aggregate": self.aggregate,
             "probabilities": self.probabilities.parameters,
         }  # fmt: skip
-
-    def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
-        """Nothing: the scores of a row depend on the row alone."""
-        del table, engine, work
-        return {}
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
         """Raises what :func:`dsm_dask.scores.uncertainty.vector_lists.read` does."""
