@@ -56,7 +56,10 @@ def cluster(workers: int, share: float | None = None) -> Iterator[tuple[str, psu
             stack.callback(process.terminate)
             return process
 
-        scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
+        scheduler = start(
+            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+            "--dashboard-address", "127.0.0.1:0",
+        )  # fmt: skip
         while not Path(file).exists():
             time.sleep(0.05)
         throttles = []

@@ -106,7 +106,7 @@ def number(value: float, unit: str = "") -> str:
     >>> number(1234567, "B"), number(0.98765), number(2_500_000)
     ('1.23 MB', '0.9877', '2.50 M')
     """
-    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.2f} {prefix}{unit}"
     return f"{value:.4g} {unit}".strip()

@@ -323,16 +323,19 @@ def main() -> None:
     found: dict[str, tuple[list[Figure], dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="dsm-bench-") as scratch:
         table, small, corpus = (Path(scratch) / name for name in ("table", "small", "corpus"))
-        tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows), table)
-        tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows // 4), small)
-        generate(Corpus(texts), corpus, 4, 0, texts)
+        chosen = options.only or STEPS
+        if "workers" in chosen:
+            tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows), table)
+            generate(Corpus(texts), corpus, 4, 0, texts)
+        if "throttled" in chosen:
+            tables.generate(tables.Shape(tables.WITHOUT_TEXT, rows // 4), small)
         steps = {
             "workers": lambda: speed_up(table, corpus),
             "throttled": lambda: throttled(small, workers),
             "partitions": lambda: scan_many(partitions),
             "files": lambda: link_many(files),
         }
-        for name in options.only or STEPS:
+        for name in chosen:
             found[name] = steps[name]()
             measuring.show(found[name][0])
     figures = list(itertools.chain.from_iterable(some for some, _ in found.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -85,12 +86,16 @@ def test_error_codes_are_unique_and_explained() -> None:
 
 
 @pytest.mark.cluster
-def test_the_python_job_runs(tmp_path: Path) -> None:
+def test_the_python_job_runs(tmp_path: Path, cluster: Engine) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"text": ["a", "b", "a", "c"]}), tmp_path / "a.parquet")
     command = [sys.executable, "jobs/curate.py", str(tmp_path / "ds"), str(tmp_path / "a.parquet")]
-    done = subprocess.run([*command, "text"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    address = cluster._runner._client.scheduler.address
+    done = subprocess.run(
+        [*command, "text"], env={**os.environ, "DASK_SCHEDULER_ADDRESS": address},
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "1 of 4 rows repeat an earlier text",
@@ -101,8 +106,6 @@ def test_the_python_job_runs(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_the_local_cluster_starts_serves_and_stops(tmp_path: Path) -> None:
-    import os
-
     from dsm_dask.testing.s3 import free_ports
 
     (port,) = free_ports(1)

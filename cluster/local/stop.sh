@@ -3,7 +3,7 @@
 set -euo pipefail
 port=${PORT:-8786}
 dir=${DSM_CLUSTER_DIR:-/tmp/dsm-cluster-$port}
-if [ ! -e "$dir/pids" ]; then
+if [ ! -e "$dir/pids" ] || [ ! -O "$dir" ]; then
   echo "No cluster of $dir is running." >&2
   exit 2
 fi

@@ -16,7 +16,7 @@ extra="--protocol ${PROTOCOL:-tcp} ${TLS:-}"
 
 # What a host runs goes on when ssh has gone. The dashboard listens on loopback: see README.md.
 start() {  # HOST NAME COMMAND
-  $ssh "$1" "mkdir -p $dir && cd $dir && if [ -e $2.pid ] && kill -0 \$(cat $2.pid) 2>/dev/null; \
+  $ssh "$1" "(umask 077; mkdir -p $dir) && [ -O $dir ] && cd $dir || exit 2; if [ -e $2.pid ] && kill -0 \$(cat $2.pid) 2>/dev/null; \
 then echo $2 is running already on $1 >&2; exit 2; fi; \
 nohup $3 >$2.log 2>&1 </dev/null & echo \$! >$dir/$2.pid"
 }
@@ -25,7 +25,7 @@ start "${names[0]}" scheduler \
 [ "$workers" = auto ] && count="\$(nproc)" || count=$workers
 for host in "${names[@]}"; do
   start "$host" "worker-${host#*@}" "$dask worker ${PROTOCOL:-tcp}://$first:$port \
---host ${host#*@} --nworkers $count --nthreads 1 --no-dashboard --local-directory $dir \
+--host ${host#*@} --nworkers $count --nthreads 1 --no-dashboard --dashboard-address 127.0.0.1:0 --local-directory $dir \
 --death-timeout 60 ${TLS:-}"
 done
 echo "${PROTOCOL:-tcp}://$first:$port"

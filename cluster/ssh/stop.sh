@@ -6,6 +6,6 @@ port=${PORT:-8786}
 ssh=${SSH:-ssh -o BatchMode=yes}
 dir=${DSM_CLUSTER_DIR:-/tmp/dsm-cluster-$port}
 grep -Ev '^[[:space:]]*(#|$)' "$hosts" | while read -r host; do
-  $ssh "$host" "for pid in $dir/*.pid; do [ -e \$pid ] && kill \$(cat \$pid) 2>/dev/null; done; \
+  $ssh "$host" "[ -O $dir ] || exit 2; for pid in $dir/*.pid; do [ -e \$pid ] && kill \$(cat \$pid) 2>/dev/null; done; \
 rm -rf $dir" </dev/null || true
 done

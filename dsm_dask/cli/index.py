@@ -20,8 +20,9 @@ from dsm_dask.duplicates.indexes import indexes, remove_indexes, verify_indexes
 def command(out: Outcome, action: str, dataset: str, names: tuple[str, ...], dry_run: bool) -> None:
     """List, verify or remove what deduplication keeps beside a dataset.
 
-    An index is computed again when it is needed and not there. `verify` exits with 1 when a file is
-    damaged. Without NAME all indexes are meant.
+    An index is computed again when it is needed and not there. `exact` are the keys of exact
+    deduplication, of all columns. `verify` exits with 1 when a file is damaged. Without NAME all
+    indexes are meant.
     """
     data = open_dataset(dataset)
     if action == "verify":

@@ -313,8 +313,6 @@ def read_blocks(uri: str) -> tuple[list[BandFile], int] | None:
 
 def _read_head(uri: str) -> tuple[BandFile, int, int] | None:
     with contextlib.suppress(NotFound, DamagedFile):
-        if not storage.exists(uri):
-            return None
         size = storage.info(uri).size
         if size < _START:
             return None

@@ -37,7 +37,7 @@ LIMIT = 8_000_000
 PIECE = 1 << 17
 """Members in a piece, about: a component is never cut."""
 
-LEAST_PIECE, PIECES = 1 << 11, 8
+LEAST_PIECE, PIECES = 1 << 13, 8
 """Few members are cut into this many pieces, for all workers to have some, but not below this."""
 
 MEMBER = np.dtype([("node", "<u8"), ("root", "<u8"), ("similarity", "<f4")])

@@ -2,7 +2,8 @@
 with it.
 
 An index is a folder below ``_dsm/index``, with a description of what it holds (``index.json``) and
-files, one a partition. Losing any of it loses only time.
+files, one a partition; or the keys of exact deduplication, in ``_dsm/keys``. Losing any of it loses
+only time.
 """
 
 from __future__ import annotations
@@ -16,12 +17,21 @@ from typing import Any
 
 from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
-from dsm_dask.duplicates import band_files, hash_files, home_files, semantic_index, settled
+from dsm_dask.duplicates import (
+    band_files,
+    hash_files,
+    home_files,
+    key_files,
+    semantic_index,
+    settled,
+)
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.engine import Engine
 from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, nearest
 
 DESCRIPTION = "index.json"
+KEYS = "exact"
+"""What the keys of exact deduplication are called, of all columns together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +81,8 @@ def indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
     for item in storage.listing(root):
         name = item.uri.removeprefix(root).lstrip("/").split("/", 1)[0]
         groups.setdefault(name, []).append(item)
+    if keys := storage.listing(_folder(dataset, KEYS)):
+        groups[KEYS] = keys
     for name in names:
         if name not in groups:
             raise NotFound(
@@ -81,7 +93,7 @@ def indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
 
 def _index(root: str, name: str, items: Sequence[storage.ObjectInfo]) -> Index:
     files = [item for item in items if storage.name(item.uri) != DESCRIPTION]
-    about = {}
+    about = {"method": KEYS} if name == KEYS else {}
     if len(files) < len(items):
         about = json.loads(storage.read(storage.join(root, name, DESCRIPTION)))
     suffixes = (band_files.SUFFIX, home_files.SUFFIX, hash_files.SUFFIX)
@@ -99,7 +111,7 @@ def verify_indexes(
     """
     found = []
     for index in indexes(dataset, names):
-        folder = storage.join(_root(dataset), index.name)
+        folder = _folder(dataset, index.name)
         uris = [item.uri for item in storage.listing(folder)]
         files = [uri for uri in uris if uri.endswith(tuple(_CHECKS))]
         whole = engine.map(_is_whole, files, label="Verifying")
@@ -114,7 +126,11 @@ def verify_indexes(
     return found
 
 
-_CHECKS = {band_files.SUFFIX: band_files.is_whole, hash_files.SUFFIX: hash_files.is_whole}
+_CHECKS = {
+    band_files.SUFFIX: band_files.is_whole,
+    hash_files.SUFFIX: hash_files.is_whole,
+    key_files.SUFFIX: key_files.is_whole,
+}
 
 
 def _is_whole(uri: str) -> bool:
@@ -128,8 +144,14 @@ def remove_indexes(dataset: Dataset, names: Sequence[str] = ()) -> list[Index]:
     """
     found = indexes(dataset, names)
     for index in found:
-        storage.delete_folder(storage.join(_root(dataset), index.name))
+        storage.delete_folder(_folder(dataset, index.name))
     return found
+
+
+def _folder(dataset: Dataset, name: str) -> str:
+    if name == KEYS:
+        return storage.join(dataset.uri, "_dsm", "keys")
+    return storage.join(_root(dataset), name)
 
 
 def _root(dataset: Dataset) -> str:

@@ -104,15 +104,19 @@ class KeyFile:
             records, numbers = records[numbers >= 0], numbers[numbers >= 0]
         return numbers, records["row"].copy()
 
+    def read(self) -> tuple[Records, Records, Records]:
+        """All of it: the index, the first rows, the other rows."""
+        index = self._entries(0, 2**self.bits + 1)
+        firsts = self._records(FIRST, self._base, index["first"], index["firsts"], self.firsts)
+        return index, firsts, self._others(index)
+
     def without(self, live: U64, made_of: int, uri: str) -> KeyFile | None:
         """The same file for those of its rows that are in ``live`` (ascending), at ``uri``; None
         when it does not hold all of them. The smallest row that is left stands in for a first row
         that is gone."""
         from dsm_dask.duplicates.key_kernels import left
 
-        index = self._entries(0, 2**self.bits + 1)
-        firsts = self._records(FIRST, self._base, index["first"], index["firsts"], self.firsts)
-        rest = self._others(index)
+        index, firsts, rest = self.read()
         lives = [_among(records["row"], live) for records in (firsts, rest)]
         if sum(np.count_nonzero(some) for some in lives) != len(live):
             return None
@@ -193,6 +197,17 @@ def read_keys(uri: str) -> KeyFile | None:
             found = KeyFile(uri, firsts, rest, bits, made_of)
             return found if size == found.size else None
     return None
+
+
+def is_whole(uri: str) -> bool:
+    """Whether a key file is what was written: reads all of it."""
+    found = read_keys(uri)
+    try:
+        if found is not None:
+            found.read()
+    except DamagedFile:
+        return False
+    return found is not None
 
 
 def total(files: Sequence[KeyFile]) -> int:

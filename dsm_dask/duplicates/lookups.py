@@ -21,14 +21,14 @@ from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, rows_of, tables_of, write_edges
 from dsm_dask.duplicates.shares import write_shares
-from dsm_dask.duplicates.verified_groups import within
+from dsm_dask.duplicates.verified_groups import ascending, within
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
 Numbered = tuple[int, BandFile]
 """The number of a table, and one of its band files."""
 
-LEAST_TASKS = 4
+LEAST_TASKS = 2
 FIELDS = {
     width: np.dtype([(str(place), "<u8") for place in range(width)]) for width in (KEY, DIGEST)
 }
@@ -139,7 +139,7 @@ class _LookUp:
         read = (read_or_name(file.records, damaged) for _, file in self.lot)
         every = [records for records in read if records is not None]
         return {
-            width: np.unique(np.concatenate([_NONE, *(records[i][:, 0] for records in every)]))
+            width: ascending([_NONE, *(records[i][:, 0] for records in every)])
             for i, width in enumerate(FIELDS)
         }
 
@@ -166,8 +166,10 @@ def _chosen(records: U64, wanted: U64, rows: U64) -> U64:
     """The records of which the first number is wanted, or the row is among some. Both records and
     what is wanted are ascending; the records are many more."""
     firsts = np.ascontiguousarray(records[:, 0])
-    starts, stops = (np.searchsorted(firsts, wanted, side) for side in ("left", "right"))
-    counts = stops - starts
+    starts = np.searchsorted(firsts, wanted)
+    there = firsts[np.minimum(starts, len(firsts) - 1)] == wanted if len(firsts) else starts < 0
+    starts, wanted = starts[there], wanted[there]
+    counts = np.searchsorted(firsts, wanted, "right") - starts
     places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     if len(rows):
         at = np.flatnonzero(within(np.ascontiguousarray(records[:, -1]), np.sort(rows)))

@@ -16,12 +16,12 @@ from dsm_dask.duplicates.edges import nodes_of
 from dsm_dask.duplicates.gone import Gone, renamed
 from dsm_dask.duplicates.lookups import Numbered
 from dsm_dask.duplicates.settled import Settled, file_name, grouped
-from dsm_dask.duplicates.verified_groups import GroupFile, Groups
+from dsm_dask.duplicates.verified_groups import GroupFile, Groups, ascending
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
 
-LEAST_TASKS = 4
+LEAST_TASKS = 2
 
 MOST_NEW = 0.4
 """Share of the keys that may be new; with more, everything is grouped again."""
@@ -169,7 +169,7 @@ class _Reopen:
             if groups is None:
                 return None
             opened.append(_left(groups, gone, successors))
-        rows = np.unique(np.concatenate(opened))
+        rows = ascending(opened)
         storage.write(self.uri, rows.astype("<u8").tobytes(), durable=False)
         return len(rows)
 

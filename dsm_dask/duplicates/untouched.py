@@ -13,12 +13,12 @@ from dsm_dask.duplicates.borderline import Scored
 from dsm_dask.duplicates.edges import EdgeFile, write_edges
 from dsm_dask.duplicates.settled import Settled, grouped
 from dsm_dask.duplicates.since import Since, gone_of
-from dsm_dask.duplicates.verified_groups import GroupFile, joined
+from dsm_dask.duplicates.verified_groups import GroupFile, ascending, joined
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
 
-LEAST_TASKS = 4
+LEAST_TASKS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,4 +101,4 @@ class _Divide:
         """The nodes of new edges, ascending."""
         read = [file.read() for file in self.edges]
         ends = (edges[name] for edges in read for name in ("left", "right"))
-        return np.unique(np.concatenate([np.empty(0, np.uint64), *ends]))
+        return ascending([np.empty(0, np.uint64), *ends])

@@ -76,16 +76,20 @@ class Estimate:
         return {**found, "core_seconds": round(self.core_seconds, 1)}
 
 
-def estimate(step: Step, table: Table, *, known: Table | None = None) -> Estimate:
+def estimate(
+    step: Step, table: Table, *, known: Table | None = None, copies: bool = False
+) -> Estimate:
     """What ``step`` takes on ``table``: the files that it adds for ``create`` and ``append`` (those
-    that are not ``known`` already), else the rows that are there.
+    that are not ``known`` already), else the rows that are there. ``copies``: rows that are
+    appended are copied, as those before.
 
     Raises UnknownColumn for a column that the table lacks.
     """
     args, verb = step.arguments, step.verb
     if verb in ("create", "append"):
         fresh = source_files(table) - (source_files(known) if known is not None else set())
-        return _linked(verb, table, len(fresh), getattr(args, "copy_rows", False))
+        copies = copies or (isinstance(known, Dataset) and not known.is_linked)
+        return _linked(verb, table, len(fresh), getattr(args, "copy_rows", copies))
     if verb == "verify":
         count, own = len(table.partitions()), _managed(table)
         return Estimate(
@@ -202,10 +206,11 @@ def _linked(verb: str, table: Table, files: int, copy: bool) -> Estimate:
             worker_memory=BASE_MEMORY,
             core_seconds=files / 50,
         )
+    fresh = size * files
     return dataclasses.replace(
         found,
-        bytes_read=footers + scan.bytes_read,
-        bytes_written=found.bytes_written + scan.bytes_read,
+        bytes_read=footers + fresh,
+        bytes_written=found.bytes_written + fresh,
         gets=found.gets + scan.gets,
         puts=found.puts + scan.partitions,
     )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import is_dataset, open_dataset
 from dsm_dask.engine import Engine
-from dsm_dask.errors import JobSpecError, NotFound, UsageError
+from dsm_dask.errors import JobSpecError, NotFound, UsageError, nearest
 from dsm_dask.jobs.estimate import CORE_BYTES, Estimate, estimate, source_files
+from dsm_dask.jobs.plain_yaml import plain_yaml
+from dsm_dask.jobs.secrets import path_of
 from dsm_dask.jobs.spec import Job
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.table import Table
@@ -22,7 +23,7 @@ from dsm_dask.table import Table
 class Prices(BaseModel):
     """What things cost, in one currency. All have to be given that are not free."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     currency: str = "USD"
     per_1000_get: float = Field(0.0, ge=0)
@@ -30,24 +31,33 @@ class Prices(BaseModel):
     per_gb_read: float = Field(0.0, ge=0, description="From the store to the workers.")
     per_gb_written: float = Field(0.0, ge=0)
     per_core_hour: float = Field(0.0, ge=0)
-    core_mb_per_second: dict[str, float] = Field(
+    core_mb_per_second: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="Stored MB a core gets through, by verb or method."
     )
+
+    @field_validator("core_mb_per_second")
+    @classmethod
+    def _are_known(cls, rates: dict[str, float]) -> dict[str, float]:
+        for name in rates.keys() - CORE_BYTES.keys():
+            raise ValueError(f"{name!r} is no verb or method. {nearest(name, CORE_BYTES)}")
+        return rates
 
 
 def read_prices(path: str | Path) -> Prices:
     """Prices from a YAML file. Raises NotFound, UsageError."""
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return Prices.model_validate(found)
+        return Prices.model_validate(plain_yaml(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise NotFound(f"There is no file of prices {path}.", where=str(path)) from error
-    except (yaml.YAMLError, ValidationError) as error:
-        known = ", ".join(Prices.model_fields)
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+    except ValidationError as error:
+        first = error.errors()[0]
         raise UsageError(
-            f"{path} is not a file of prices: {reason}.", where=str(path), valid=f"Known: {known}."
-        ) from error
+            f"{path} is not a file of prices: {first['msg'].removeprefix('Value error, ')}.",
+            where=f"{path}: {path_of(first['loc'])}",
+            valid=f"Known: {', '.join(Prices.model_fields)}.",
+        ) from None
+    except ValueError as error:  # no YAML, or no text
+        raise UsageError(f"{path} is not a file of prices: {error}.", where=str(path)) from error
 
 
 def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[str, Any]:
@@ -60,6 +70,7 @@ def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[
         table = open_dataset(job.dataset)
     steps: list[tuple[str, Estimate]] = []
     made = 0  # bytes that earlier steps add to the dataset
+    copies = False
     for index, step in enumerate(job.steps):
         args = step.arguments
         before = None if step.verb == "create" else table
@@ -73,7 +84,9 @@ def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[
                 where=job.dataset,
                 valid="Begin the job with a create step.",
             )
-        found = estimate(step, subject, known=before if step.verb == "append" else None)
+        copies = copies or (step.verb == "create" and args.copy_rows)
+        known = before if step.verb == "append" else None
+        found = estimate(step, subject, known=known, copies=copies)
         if step.verb == "verify":
             found = dataclasses.replace(found, bytes_read=found.bytes_read + made)
         elif step.verb in ADDING:
@@ -158,5 +171,5 @@ def _priced_rate(step: Any, found: Estimate, prices: Prices | None) -> Estimate:
     given = (prices.core_mb_per_second if prices else {}).get(kind)
     if not given:
         return found
-    faster = CORE_BYTES.get(kind, 40e6) / (given * 1e6)
+    faster = CORE_BYTES[kind] / (given * 1e6)
     return dataclasses.replace(found, core_seconds=found.core_seconds * faster)

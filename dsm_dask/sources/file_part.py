@@ -169,7 +169,7 @@ def _batch_rows(
     rows, decoded, coded, listed = max(1, info.num_rows), 0, [], 0
     for leaf in leaves:
         chunk = info.column(leaf)
-        if file.schema.column(leaf).max_repetition_level:
+        if chunk.num_values > rows:
             listed += chunk.num_values
         if leaf in encoded:
             decoded += chunk.num_values * _CODE

@@ -88,14 +88,13 @@ def test_what_cannot_be(ds, folder, given, told):
     assert open_dataset(ds).version == 1
 
 
-def test_python_is_the_same(ds, folder):
+def test_python_is_the_same(ds, folder, engine):
     lengths = function_at("models_of_mine:lengths")
 
-    made = dsm_dask.embed(
-        ds, "text", function=lengths, dimension=2, batch_size=2, name="v", dry_run=True
-    )
+    asked = {"function": lengths, "dimension": 2, "batch_size": 2, "name": "v", "engine": engine}
+    made = dsm_dask.embed(ds, "text", **asked, dry_run=True)
     assert (made.committed, made.version) == (False, 1)
-    dsm_dask.embed(ds, "text", function=lengths, dimension=2, batch_size=2, name="v")
+    dsm_dask.embed(ds, "text", **asked)
     assert embedded(ds) == WANT
     again = dsm("embed", ds, *OPTIONS, "--function", "models_of_mine:lengths", "--json")
     assert (again.code, again.error["code"]) == (2, "schema")

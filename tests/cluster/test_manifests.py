@@ -149,6 +149,60 @@ def test_helm_values_are_keys_of_the_chart():
     assert set(given["rbac"]) <= set(known["rbac"])
 
 
+def test_the_operator_may_run_in_its_namespace():
+    """A pod that the standard ``restricted`` refuses is not started there."""
+    (space,) = [one for one in documents() if one["kind"] == "Namespace"]
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    values = yaml.safe_load((operator() / "values.yaml").read_text())
+    given = yaml.safe_load((CLUSTER / "kubernetes" / "operator-values.yaml").read_text())
+    of_pod, of_container = (
+        {**values, **given}[n] for n in ("podSecurityContext", "securityContext")
+    )
+    assert {**of_pod, **of_container}["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert of_container["runAsNonRoot"] is True
+    assert of_container["allowPrivilegeEscalation"] is False
+    assert of_container["capabilities"]["drop"] == ["ALL"]
+
+
+def test_a_job_that_fails_gives_its_cluster_back():
+    """The operator takes the cluster away when the pod has failed; one that is started again for
+    ever does not get there."""
+    (job,) = [one for one in documents() if one["kind"] == "DaskJob"]
+    assert job["spec"]["job"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_workers_spill_to_a_disk():
+    """A tmpfs counts as memory: what is spilled to one would stay in it."""
+    found = yaml.safe_load((CLUSTER / "compose" / "compose.yaml").read_text())
+    worker = found["services"]["worker"]
+    (place,) = [one.split("=")[1] for one in worker["command"] if "--local-directory" in one]
+    assert place in worker["volumes"]
+    assert place in (CLUSTER / "Dockerfile").read_text()  # the home of the image's user
+    for pod in (pod for one in documents() for pod in pods(one)):
+        assert all("medium" not in one.get("emptyDir", {}) for one in pod["volumes"])
+
+
+def test_what_workers_tell_over_http_is_on_loopback():
+    """Without a dashboard, too: Dask starts a server for metrics on every interface."""
+    for name in (
+        "slurm/dsm.sbatch",
+        "ssh/start.sh",
+        "local/start.sh",
+        "systemd/dsm-worker@.service",
+    ):
+        text = (CLUSTER / name).read_text()
+        assert text.count("--no-dashboard --dashboard-address 127.0.0.1:0") == 1, name
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_scripts():
+    scripts = [*CLUSTER.glob("*/*.sh"), CLUSTER / "slurm" / "dsm.sbatch"]
+    done = subprocess.run(
+        ["shellcheck", *map(str, scripts)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_memory_settings_are_the_same_everywhere():
     wanted = {**ALLOCATION, "OMP_NUM_THREADS": "1"}
     files = ["Dockerfile", "slurm/dsm.sbatch", "systemd/dsm-worker@.service", "local/start.sh"]
@@ -276,6 +330,7 @@ def test_the_ssh_scripts(tmp_path):
             with Engine(started.stdout.strip()) as engine:
                 assert engine.map(len, ["ab"]) == [2]
         assert script("start.sh", "1").returncode != 0
+        assert (tmp_path / "dir").stat().st_mode & 0o077 == 0
     finally:
         assert script("stop.sh").returncode == 0
     assert not (tmp_path / "dir").exists()

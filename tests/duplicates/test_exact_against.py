@@ -252,7 +252,7 @@ def test_the_page_of_the_fast_way_has_sizes(tmp_path, engine):
 
 def test_from_python_and_in_a_job(splits, engine):
     train, test = splits
-    found = dsm.dedup(train, "text", against=test, show=3)
+    found = dsm.dedup(train, "text", against=test, show=3, engine=engine)
     assert found.against[0].rows == 3
     assert [member.values["text"] for member in found.largest[0].members] == ["a dog"] * 3
     steps = f"[{{dedup: {{on: text, against: {test}, normalise: case, drop: true}}}}]"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dsm_trials import flip, objects, parquet, sql
+from dsm_trials import dsm, flip, objects, parquet, sql
 from exact_rows import Given, GivenTable, by_duckdb, cut, decisions, sample, survivors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -177,7 +177,8 @@ def forbidden(columns):
     drops=st.lists(st.sets(st.integers(0, 59), min_size=1), min_size=1, max_size=3),
 )  # fmt: skip
 def test_after_any_drops_nothing_is_hashed_again(tmp_path_factory, engine, values, files, drops):
-    """At every version, the first of the rows that are left survives."""
+    """At every version, the first of the rows that are left survives. (A file that has no row left
+    is another partition.)"""
     folder = tmp_path_factory.mktemp("any")
     ds, size = str(folder / "ds"), len(values)
     table = pa.table({"x": values, "k": np.arange(size)})
@@ -188,7 +189,8 @@ def test_after_any_drops_nothing_is_hashed_again(tmp_path_factory, engine, value
         gone: set[int] = set()
         for number, some in enumerate(drops):
             more = {row for row in some if row < size} - gone
-            if not more or len(gone | more) == size:
+            edges = np.linspace(0, size, min(files, size) + 1).astype(int).tolist()
+            if not more or any(gone | more >= set(range(*pair)) for pair in pairwise(edges)):
                 continue
             gone |= more
             drop(ds, f"k in ({', '.join(map(str, more))})", engine=engine)
@@ -243,3 +245,24 @@ def test_a_file_that_another_run_replaced_is_not_taken_for_ones_own(tmp_path):
     for other in (mine.made_of ^ 1, 0):
         with pytest.raises(DamagedFile):
             dataclasses.replace(mine, made_of=other).share(0, 0)
+
+
+def test_keys_are_an_index_that_is_listed_verified_and_removed(tmp_path, engine):
+    ds = str(tmp_path / "ds")
+    create(ds, cut(tmp_path / "raw", sample(300), 2), engine=engine)
+    dedup_exact(open_dataset(ds), "key", engine=engine)
+    dedup_exact(open_dataset(ds), ["n", "s"], engine=engine)
+    files = [uri for uri in objects(ds) if uri.endswith(".keys")]
+    (told,) = dsm("index", "ls", ds, "--json").json["indexes"]
+    assert (told["name"], told["files"], told["about"]) == (
+        "exact",
+        len(files),
+        {"method": "exact"},
+    )
+    assert dsm("index", "verify", ds).code == 0
+    flip(files[0], -9)
+    said = dsm("index", "verify", ds, "exact", "--json")
+    assert (said.code, said.json["indexes"][0]["damaged"]) == (1, [files[0]])
+    assert dsm("index", "rm", ds, "exact").code == 0
+    assert not [uri for uri in objects(ds) if uri.endswith(".keys")]
+    assert dsm("index", "rm", ds, "exact").code == 2

@@ -66,7 +66,7 @@ def test_json_tells_everything(ds):
     assert found["precision"] == 1.0
     assert "version" not in found
     exact = json.loads(told("dedup", ds, "--on", "text", "--json"))
-    assert not {"precision", "parameters", "sizes", "notes"} & set(exact)
+    assert not {"precision", "parameters", "similarities", "notes"} & set(exact)
     assert set(exact["largest"][0]) == {"size", "survivor", "values"}
 
 

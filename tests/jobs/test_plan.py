@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import numpy as np
 import pytest
 from dsm_trials import dsm, objects, parquet
 
@@ -63,6 +64,41 @@ def test_estimates_are_what_happens(place):
     assert planned[1]["bytes_to_read"] == columns["bytes"]
 
 
+OTHERS = """
+  - create: {sources: '%(place)s/raw/*.parquet', copy: true}
+  - append: {sources: '%(place)s/copies/*.parquet'}
+  - profile: {columns: n}
+  - score: {probs: [p, q], label: y}
+  - score: {annotators: [y, z], prefix: a_}
+  - issues: {show: n}
+  - check: {against: '%(place)s/raw', columns: [n, p], fail: false}
+  - verify:
+"""
+
+
+def test_estimates_of_all_other_steps(tmp_path):
+    """What is planned before the dataset is there is what happens within a factor of two and a
+    half, where it is much: rows that an earlier step appends, its columns and its objects count."""
+    noise = np.random.default_rng(5)
+    for folder, count in (("raw", 3), ("copies", 9)):
+        for index in range(count):
+            p, labels = noise.random(20_000), noise.integers(0, 2, 20_000)
+            names = np.array(["p", "q"])
+            rows = {"n": noise.integers(0, 1 << 40, 20_000), "p": p, "q": 1 - p}
+            rows |= {"y": names[labels], "z": names[(labels + (p > 0.8)) % 2]}
+            parquet(tmp_path / f"{folder}/{index}.parquet", rows)
+    job = tmp_path / "job.yaml"
+    job.write_text(f"name: j\ndataset: {tmp_path}/ds\nsteps:{OTHERS % {'place': tmp_path}}")
+    planned = dsm("plan", job, "--json").json["steps"]
+    said = dsm("run", job, "--json")
+    assert said.code in (0, 1), said.err
+    for plan, step in zip(planned, said.json["steps"], strict=True):
+        for name in ("bytes_read", "bytes_written"):
+            if step["io"][name] > 1_000_000:
+                share = plan[name] / step["io"][name]
+                assert 0.4 < share < 2.5, (step["verb"], name, share)
+
+
 def test_costs(place):
     plain = dsm("plan", place / "job.yaml", "--json").json
     assert "cost" not in plain["total"]
@@ -89,10 +125,15 @@ def test_a_slower_machine_costs_more(place):
 
 
 @pytest.mark.parametrize(
-    "text", ["per_get: 1", "[]", "per_1000_get: -1", "per_1000_get: much", "{", ""]
-)
+    "text",
+    [
+        "per_get: 1", "[]", "per_1000_get: -1", "per_1000_get: much", "{", "", "per_gb_read: .nan",
+        "per_gb_read: .inf", "per_gb_read: true", "core_mb_per_second: {profile: 0}",
+        "core_mb_per_second: {minihash: 20}", "{per_gb_read: 1, per_gb_read: 2}", "\xe9",
+    ],
+)  # fmt: skip
 def test_prices_that_make_no_sense(tmp_path, text):
-    (tmp_path / "p.yaml").write_text(text)
+    (tmp_path / "p.yaml").write_text(text, encoding="latin-1")
     with pytest.raises(UsageError, match="not a file of prices"):
         read_prices(tmp_path / "p.yaml")
     with pytest.raises(NotFound):

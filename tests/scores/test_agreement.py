@@ -19,12 +19,14 @@ from dsm_dask.scores.annotators.agreement import Agreement
 from dsm_dask.scores.annotators.answer_files import Listed, as_batch
 from dsm_dask.scores.annotators.answers import Wide
 from dsm_dask.scores.annotators.bootstrap import drawn, estimate, groups_for
+from dsm_dask.scores.annotators.calibration import LearnTemperature
 from dsm_dask.scores.annotators.cohen import CohenKappa, fits
 from dsm_dask.scores.annotators.company import Company
 from dsm_dask.scores.annotators.consensus_counts import CountConsensus
 from dsm_dask.scores.annotators.crowdlab import LearnWeights
 from dsm_dask.scores.annotators.dawid_skene import DawidSkene
 from dsm_dask.scores.annotators.expectation import Expected
+from dsm_dask.scores.annotators.glad import Glad
 from dsm_dask.scores.annotators.krippendorff import alpha
 from dsm_dask.scores.annotators.mace import Mace
 from dsm_dask.scores.probabilities.probabilities import Probabilities
@@ -97,7 +99,9 @@ FOLDS = [
     CountConsensus(SOURCE),
     Expected(DawidSkene(), SOURCE, 40),
     Expected(Mace(), SOURCE, 40),
+    Expected(Glad(), SOURCE, 40),
 ]
+MODEL = Probabilities(("p",), (1, 2, 3))
 
 
 @pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: type(fold).__name__)
@@ -120,10 +124,11 @@ class _Plain:
         return codec.encode(self.fold.finish(state))
 
 
+@pytest.mark.parametrize("kind", [LearnWeights, LearnTemperature])
 @QUICK
 @given(cut=cuts())
-def test_laws_with_a_model(cut):
-    fold = LearnWeights(SOURCE, Probabilities(("p",), (1, 2, 3)))
+def test_laws_with_a_model(kind, cut):
+    fold = kind(SOURCE, MODEL)
     states = [update_all(fold, [one]) for one in cut]
     whole = update_all(fold, cut)
     assert codec.encode(merge_all(fold, states)) == codec.encode(whole)

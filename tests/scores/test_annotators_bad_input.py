@@ -2,11 +2,12 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from annotator_trials import METHODS, THREE, planted, scored, wide, write
+from annotator_trials import METHODS, THREE, answered, long, planted, scored, wide, write
 
 from dsm_dask.errors import BadRows, SchemaError, UsageError
 from dsm_dask.scores.annotators.annotators import describe
@@ -117,7 +118,8 @@ def test_too_many_classes_are_no_labels(engine, tmp_path):
     [
         {"annotators": ()}, {"annotators": ("a", "a")}, {"method": "best"},
         {"method": "crowdlab"}, {"probabilities": Probabilities(("p",), (0, 1))},
-        {"iterations": 0},
+        {"method": "glad", "iterations": 0}, {"iterations": 5}, {"tolerance": 0.1},
+        {"method": "mace", "tolerance": math.nan},
         {"method": "crowdlab", "probabilities": Probabilities(("p",), (0, 1)), "classes": (1, 0)},
         {"method": "crowdlab", "probabilities": Probabilities(("p",), (0, 1), multilabel=True)},
     ],
@@ -125,3 +127,23 @@ def test_too_many_classes_are_no_labels(engine, tmp_path):
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(UsageError):
         Consensus(**{"annotators": ("a", "b"), **wrong})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_a_model_nothing_is_calibrated(method):
+    with pytest.raises(UsageError, match="no model to calibrate"):
+        Consensus(("a", "b"), method, calibrate=True)
+
+
+@pytest.mark.parametrize("asked", [{"weights": "linear"}, {"ordered": True}])
+def test_texts_have_no_order_of_their_own(asked, engine, tmp_path):
+    table = write(long(planted(20)[0]), tmp_path / "t")
+    with pytest.raises(UsageError, match="need an order"):
+        answered(table, engine, **asked)
+    found = answered(table, engine, classes=("dog", "cow", "cat"), **asked)
+    assert found.classes == ("dog", "cow", "cat")
+
+
+def test_weights_unknown_are_refused(engine, tmp_path):
+    with pytest.raises(UsageError, match="no weights 'cubic'"):
+        answered(write(long(planted(5)[0]), tmp_path / "t"), engine, weights="cubic")

@@ -255,23 +255,24 @@ def test_a_crowd_of_copies_costs_no_more_than_one(tmp_path, engine, by_cells, mo
 
 
 @pytest.mark.cluster
-def test_whoever_works_the_scores_are_the_same(tmp_path, engine, by_cells):
+def test_whoever_works_the_scores_are_the_same(tmp_path, cluster, by_cells):
     """As columns of a dataset, from the command line, by two workers; then after an append."""
     vectors, home = clustered(5000, 16, 30, 0.6)
     labels = [f"c{number % 4}" for number in home]
     uris = []
-    for workers in ("0", "2"):
-        uri, raw = str(tmp_path / f"ds{workers}"), tmp_path / f"raw{workers}"
+    address = cluster._runner._client.scheduler.address
+    for name, who in (("0", ["--workers", "0"]), ("2", ["--scheduler", address])):
+        uri, raw = str(tmp_path / f"ds{name}"), tmp_path / f"raw{name}"
         write(raw / "a", vectors[:4900], labels[:4900], 3)
         write(raw / "b", vectors[4900:], labels[4900:])
-        asked = ["score", uri, "--embedding", "v", "--label", "y", "--workers", workers, "--json"]
+        asked = ["score", uri, "--embedding", "v", "--label", "y", "--json"]
         for verb in (
             ["create", uri, str(raw / "a")],
             asked,
             ["append", uri, str(raw / "b")],
             asked,
         ):
-            made = CliRunner().invoke(dsm, verb)
+            made = CliRunner().invoke(dsm, [*verb, *who])
             assert made.exit_code == 0, made.output
         told = json.loads(made.stdout)
         assert "outlier_score" in told["stale"]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dsm_dask import storage
 from dsm_dask.errors import SchemaError
 from dsm_dask.sources import parquet
+from dsm_dask.sources.file_part import BATCH_VALUES
 from dsm_dask.sources.parquet import ParquetTable, open_parquet
 from dsm_dask.table import ROW_ID, read_all
 from dsm_dask.testing.arrow import TYPES, arrow_arrays, unique_array
@@ -269,6 +270,17 @@ def test_long_texts_come_in_small_batches(tmp_path: Path) -> None:
     table = open_parquet(str(tmp_path))
     assert max(batch.nbytes for batch in read_all(table, ["t"])) <= 20 << 20
     assert gather(table, ["t"]).column("t").to_pylist() == texts
+
+
+def test_lists_come_in_batches_of_few_values(tmp_path: Path) -> None:
+    lists = pa.array(np.arange(3.0 * BATCH_VALUES).reshape(-1, 16).tolist())
+    rows = pa.table({"n": np.arange(len(lists)), "v": lists})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    table = open_parquet(str(tmp_path))
+    batches = list(read_all(table, ["n", "v"]))
+    assert max(batch.num_rows for batch in batches) == BATCH_VALUES // 16
+    assert pa.Table.from_batches(batches).equals(rows)
+    assert next(iter(read_all(table, ["n"]))).num_rows == len(rows)  # the others as ever
 
 
 # -- fingerprints and pickles ----------------------------------------------------------------
