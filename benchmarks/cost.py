@@ -18,6 +18,7 @@ import measuring
 from measuring import RESULTS, Figure
 
 from dsm_dask.jobs.estimate import CORE_BYTES
+from dsm_dask.task import MOST_TASKS, TASK_BYTES, TASK_PARTITIONS
 
 PARTITION = 64 << 20
 """Stored bytes of a partition of a large table."""
@@ -68,7 +69,7 @@ class Scale:
     """A partition."""
     driver_bytes: float
     scheduler_seconds: float
-    """A task: at most one partition, where these are of full size."""
+    """A task."""
     create_seconds: float
     """A linked file."""
     open_seconds: float
@@ -128,7 +129,7 @@ def cost(run: dict[str, Any], size: float, scale: Scale, on: Cluster) -> Cost:
         "processors": core_seconds / (on.workers * on.cores),
         "network": (read + written) / (on.workers * on.bytes_per_second),
         "requests": gets / on.requests_per_second,
-        "scheduler": partitions * scale.scheduler_seconds,
+        "scheduler": tasks_of(size) * scale.scheduler_seconds,
         "driver": partitions * scale.driver_seconds,
     }
     dollars = core_hours * on.core_hour + gets * on.per_get + puts * on.per_put
@@ -138,11 +139,19 @@ def cost(run: dict[str, Any], size: float, scale: Scale, on: Cluster) -> Cost:
     )  # fmt: skip
 
 
+def tasks_of(size: float) -> float:
+    """As :func:`dsm_dask.task.group_size` cuts a large table."""
+    limit, group = max(TASK_BYTES, size / MOST_TASKS), 1
+    while 2 * group <= TASK_PARTITIONS and 2 * group * PARTITION <= limit:
+        group *= 2
+    return size / PARTITION / group
+
+
 def core_seconds_of(run: dict[str, Any], size: float) -> float:
     if run["needed"] < TRUSTED:
         return size / PLANNED[run["verb"]]
-    measured: float = run["worker_seconds"]
-    return measured * size / run["needed"]
+    seconds: float = run["worker_seconds"] * size / run["needed"]
+    return seconds
 
 
 def metadata(size: float, scale: Scale, on: Cluster) -> dict[str, float]:
@@ -190,6 +199,7 @@ def main() -> None:
             Figure(f"{name}: create, processor time", links["create"], "s"),
             Figure(f"{name}: open", links["open"], "s"),
             Figure(f"{name}: driver's memory for partitions", memory, "B", on.driver_memory),
+            Figure(f"{name}: tasks of a scan", tasks_of(size)),
         ]
         figures += [Figure(f"{name}: {one.verb}", one.dollars, "$") for one in found[name]]
     print()

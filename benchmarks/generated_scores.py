@@ -7,6 +7,9 @@ class, normally distributed, that of the true class higher: about nine rows in t
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +54,16 @@ def _block(number: int) -> pa.Table:
 
 
 def generate(folder: Path, files: int, rows: int) -> list[Path]:
-    """``rows`` in some files, in row groups of 131,072."""
+    """``rows`` in some files, in row groups of 131,072, written by as many processes as there are
+    cores."""
     folder.mkdir(parents=True, exist_ok=True)
     edges = [rows * i // files for i in range(files + 1)]
     paths = [folder / f"{i:03}.parquet" for i in range(files)]
-    for path, first, stop in zip(paths, edges[:-1], edges[1:], strict=True):
-        pq.write_table(Planted(first, stop).table(), path, row_group_size=_GROUP)
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawning) as pool:
+        list(pool.map(_write, paths, edges[:-1], edges[1:]))
     return paths
+
+
+def _write(path: Path, first: int, stop: int) -> None:
+    pq.write_table(Planted(first, stop).table(), path, row_group_size=_GROUP)

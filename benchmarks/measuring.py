@@ -181,6 +181,27 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
+class Growth:
+    """The most bytes that this process had resident while it was entered, less what it had before;
+    of the last time.
+
+    >>> with Growth() as growth:
+    ...     taken = bytearray(64 << 20)
+    >>> growth.bytes >= 64 << 20
+    True
+    """
+
+    bytes = 0
+
+    def __enter__(self) -> Growth:
+        forget_peak(os.getpid())
+        self._before = peak_memory(os.getpid())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bytes = peak_memory(os.getpid()) - self._before
+
+
 @dataclasses.dataclass
 class Peak:
     """Filled while a process runs."""

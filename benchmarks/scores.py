@@ -1,5 +1,7 @@
 """How fast and how surely rows are scored: label issues and quality against cleanlab, uncertainty
-against NumPy, consensus against crowd-kit.
+against scikit-activeml and NumPy, consensus against crowd-kit.
+
+Peers have a Python each (``--peer-python cleanlab=PATH``, ``activeml=``, ``crowdkit=``).
 
 Labels: a planted table (see generated_scores.py) as Parquet on the local disk, linked and scored to
 committed columns on a cluster of two workers that is up; cleanlab reads the same files, computes
@@ -9,9 +11,11 @@ scikit-learn's, one label in twenty flipped, with our out-of-fold probabilities 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -105,23 +109,29 @@ def labels(run: Run, rows: int, large: bool) -> None:
     """From files to committed columns."""
     paths = generated.generate(run.home / "rows", FILES, rows)
     score(run.linked(paths[:1]), SCORERS, engine=run.workers.engine)  # compiled code is loaded
-    samples = []
+    samples, client = [], measuring.Growth()
     for _ in range(run.rounds):
-        sample, uri = run.workers.timed(lambda: _scored(run, paths))
+        with client:
+            sample, uri = run.workers.timed(lambda: _scored(run, paths))
         samples.append(sample)
     seconds = measuring.median([sample.seconds for sample in samples])
     peak = max(sample.peak for sample in samples)
     run.add("label issues and quality, files to commit", seconds, "s")
     run.add("peak memory of a worker", peak, "B", 400e6)
+    run.add("memory that the client needs besides", client.bytes, "B")
     run.add("bytes written / bytes of the new columns", _written(uri, rows), "", run.timed(1.1))
     run.details["labels"] = {"rows": rows, "samples": [dataclasses.asdict(s) for s in samples]}
     _cleanlab(run, paths, seconds)
     if large:
         many = generated.generate(run.home / "many", FILES * TIMES_LARGE, rows * TIMES_LARGE)
-        sample, _ = run.workers.timed(lambda: _scored(run, many))
+        with client:
+            sample, _ = run.workers.timed(lambda: _scored(run, many))
+        shutil.rmtree(run.home / "many")
         head = f"{measuring.number(rows * TIMES_LARGE)} rows: "
         run.add(f"{head}files to commit", sample.seconds, "s")
         run.add(f"{head}peak memory of a worker", sample.peak, "B", 400e6)
+        run.add(f"{head}the same / that of {measuring.number(rows)}", sample.peak / peak, "", 1.05)
+        run.add(f"{head}memory that the client needs besides", client.bytes, "B")
         run.details["large"] = dataclasses.asdict(sample)
 
 
@@ -251,6 +261,21 @@ def uncertainty(run: Run, rows: int) -> None:
     theirs = [run.workers.timed(by_numpy)[0].seconds for _ in range(5)]
     run.least("uncertainty, one process, rows/s", len(p) / min(ours))
     run.least("uncertainty: as fast as NumPy", min(theirs) / min(ours))
+    path, out = run.home / "uncertainty.parquet", run.home / "activeml.parquet"
+    pq.write_table(table, path)
+    answers = [
+        run.peer("activeml", {"paths": [str(path)], "out": str(out)}) for _ in range(run.rounds)
+    ]
+    seconds = [answer.found["in_memory"] for answer, _ in filter(None, answers)]
+    if not seconds:
+        return
+    run.least("uncertainty: as fast as scikit-activeml", min(seconds) / min(ours))
+    made, other = scorer.apply(batch, {}), pq.read_table(out)
+    alike = [
+        spearmanr(made.column(f"uncertainty_{name}").to_numpy(), other[name].to_numpy()).statistic
+        for name in other.schema.names
+    ]
+    run.least("uncertainty: rank correlation with scikit-activeml", float(min(alike)), "", 0.9999)
 
 
 def consensus(run: Run, items: int) -> None:
@@ -287,17 +312,21 @@ def main() -> None:
     parser = measuring.arguments(__file__, __doc__)
     parser.add_argument("--rows", type=int, help=f"default: {ROWS:,}")
     parser.add_argument("--rounds", type=int, help="default: 3, 1 when quick")
-    parser.add_argument("--large", action="store_true", help=f"also {TIMES_LARGE} times as many")
+    parser.add_argument(
+        "--large", action=argparse.BooleanOptionalAction, help=f"also {TIMES_LARGE} times as many "
+        "rows (unless quick)"
+    )  # fmt: skip
     peers.add_option(parser)
     options = parser.parse_args()
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     rounds = options.rounds or (1 if options.quick else 3)
+    large = not options.quick if options.large is None else options.large
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsm-bench-")))
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the workers: two share the cores
         engine = stack.enter_context(Engine(workers=WORKERS))
         run = Run(Workers(engine), home, peers.pythons(options.peer_python), rounds, options.quick)
-        labels(run, rows, options.large)
+        labels(run, rows, large)
         same_as_cleanlab(run, rows)
         digits(run)
         uncertainty(run, rows)
@@ -306,7 +335,7 @@ def main() -> None:
     measuring.show(run.figures)
     parameters = {
         "rows": rows, "classes": generated.CLASSES, "rounds": rounds, "workers": WORKERS,
-        "large": options.large, "quick": options.quick,
+        "large": large, "quick": options.quick,
     }  # fmt: skip
     measuring.save(options.out, parameters, run.figures, run.details)
 

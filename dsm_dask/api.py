@@ -19,6 +19,7 @@ from dsm_dask.dataset import gc as _gc
 from dsm_dask.dataset import update as _update
 from dsm_dask.dataset import verify as _verify
 from dsm_dask.dataset import write as _write
+from dsm_dask.dataset.annotation_tools.answers import Several
 from dsm_dask.dataset.history import diff, log, show
 from dsm_dask.dataset.naming import branch, restore, tag
 from dsm_dask.dataset.version import Dataset, open_data, open_dataset
@@ -289,9 +290,11 @@ def score_answers(
 def update(
     dataset: str,
     corrections: str,
-    on: str,
+    on: str | None = None,
     *,
     who: str | None = None,
+    tool: str | None = None,
+    several: Several = "error",
     message: str = "",
     dry_run: bool = False,
     engine: Engine | None = None,
@@ -299,8 +302,9 @@ def update(
     """See :func:`dsm_dask.dataset.update.update`."""
     with _engine(engine) as used:
         return _update.update(
-            dataset, corrections, on, engine=used, who=who, message=message, dry_run=dry_run
-        )
+            dataset, corrections, on, engine=used, who=who, tool=tool, several=several,
+            message=message, dry_run=dry_run,
+        )  # fmt: skip
 
 
 def drift(

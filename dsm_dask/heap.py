@@ -25,7 +25,7 @@ _next = 0.0
 
 
 def trim_now_and_then() -> None:
-    """Give back what is free, unless that was done a moment ago; nothing where there is no glibc."""
+    """Give back what is free, unless that was done lately; nothing where there is no glibc."""
     global _next
     began = time.process_time()
     if began < _next or _trim() is None:

@@ -37,6 +37,11 @@ LEAST_TASKS = 16
 """Small tables are cut into this many tasks, so that all workers have something to do."""
 
 
+MOST_TASKS = 1 << 16
+"""Tables of terabytes take larger tasks instead of more: a scheduler, which is one process, spends
+some milliseconds on each."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Skipped:
     """A partition left out because of ``on_error="skip"``."""
@@ -59,7 +64,7 @@ def tasks(partitions: Sequence[Partition]) -> list[tuple[Partition, ...]]:
 def group_size(partitions: Sequence[Partition]) -> int:
     """How many partitions a task takes. Depends on the table alone, never on the cluster."""
     total = sum(partition.size for partition in partitions)
-    limit = min(TASK_BYTES, total // LEAST_TASKS)
+    limit = min(max(TASK_BYTES, total // MOST_TASKS), total // LEAST_TASKS)
     size = 1
     while 2 * size <= TASK_PARTITIONS and 2 * size * total <= limit * len(partitions):
         size *= 2
@@ -90,7 +95,8 @@ class Answer:
         data = sink.getvalue()
         if len(data) < _WORTH_PACKING:
             return data
-        return _PACKED + len(data).to_bytes(8, "little") + _ZSTD.compress(data, asbytes=True)
+        packed: bytes = _ZSTD.compress(data, asbytes=True)
+        return _PACKED + len(data).to_bytes(8, "little") + packed
 
     @staticmethod
     def load(payload: bytes) -> Answer:
@@ -276,7 +282,8 @@ class JointTask:
     options: storage.Options
 
     def __call__(self, *payloads: bytes) -> bytes:
-        left, total, skipped, sides = list(payloads), IO(), [], []
+        left, sides, total = list(payloads), [], IO()
+        skipped: list[Skipped] = []
         for finish, count in zip(self.finishes, self.counts, strict=True):
             answer, states = finish.joined(left[:count])
             del left[:count]

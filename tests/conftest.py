@@ -70,3 +70,9 @@ def cluster(s3: S3Server) -> Iterator[Engine]:
     with Engine(workers=2) as made:
         made.start()
         yield made
+
+
+@pytest.fixture(scope="session")
+def scheduler(cluster: Engine) -> str:
+    """The address of that cluster."""
+    return str(cluster._runner._client.scheduler.address)

@@ -90,7 +90,7 @@ def _parquet(data: bytes, uri: str) -> pa.Table:
 
 def _json_lines(data: bytes, uri: str) -> pa.Table:
     found: dict[str, list[Any]] = {}
-    for row, told in enumerate(_objects(data, uri)):
+    for row, told in enumerate(json_objects(data, uri)):
         if row == 0:
             found = {name: [] for name in told}
         if told.keys() != found.keys():
@@ -107,7 +107,8 @@ def _json_lines(data: bytes, uri: str) -> pa.Table:
     return pa.table({name: _array(values, name, uri) for name, values in found.items()})
 
 
-def _objects(data: bytes, uri: str) -> Iterator[dict[str, Any]]:
+def json_objects(data: bytes, uri: str) -> Iterator[dict[str, Any]]:
+    """The objects of JSON lines. Raises CorruptFile with the row."""
     row = 0
     for line in io.BytesIO(data):
         if not line.strip():

@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsm_dask import arrays
+from dsm_dask.dataset.annotation_tools.answers import SEVERAL, Several
+from dsm_dask.dataset.annotation_tools.exports import WHO as EXPORTED
+from dsm_dask.dataset.annotation_tools.exports import corrections_of, read_export
 from dsm_dask.dataset.columns import COMPUTED
 from dsm_dask.dataset.correction_files import read_rows
 from dsm_dask.dataset.fitting import fit
@@ -38,6 +41,8 @@ class Corrections:
     uri: str
     on: str
     table: pa.Table
+    left: int = 0
+    """Tasks of an annotation tool that have no answer, or none that is settled."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -78,21 +83,36 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
 
-def read_corrections(uri: str, base: Dataset, on: str, who: str | None) -> Corrections:
+def read_corrections(
+    uri: str,
+    base: Dataset,
+    on: str | None,
+    who: str | None,
+    tool: str | None = None,
+    several: Several = "error",
+) -> Corrections:
     """Read a file of corrections and hold it to the dataset; ``who`` made those that do not say.
+    Exports of annotation tools are recognised, or said to be of a ``tool``; tasks that annotators
+    answered differently are an error, unless ``several`` is ``last`` or ``skip``.
 
     Raises UnknownColumn, SchemaError or BadRows for columns that the dataset lacks or that are
     computed, values of another type, and keys that are null or come twice.
     """
-    told = _filled_in(read_rows(uri), on)
+    export, left = read_export(uri, tool), 0
+    if several not in SEVERAL:
+        raise UsageError(f"{several!r} is unknown.", valid=", ".join(SEVERAL) + ".")
+    if export is not None:
+        on, told, left = corrections_of(export, base.schema, on, several)
+    elif on is None:
+        raise UsageError("Which column is the key?", valid="--on COL, or --on _rowid.")
+    else:
+        told = _filled_in(read_rows(uri), on)
     key_type = _key_type(base, on)
     if on not in told.column_names:
         raise UnknownColumn(
             f"{uri} has no column {on!r}.", where=uri, valid=nearest(on, told.column_names)
         )
-    author = next(
-        (n for n in WHO if n in told.column_names and n not in (*base.schema.names, on)), None
-    )
+    author = _author_column(told, base, on) if export is None else EXPORTED
     changed = [name for name in told.column_names if name not in (on, author)]
     if not changed:
         raise UsageError(f"{uri} has no column to change besides {on!r}.", where=uri)
@@ -101,9 +121,14 @@ def read_corrections(uri: str, base: Dataset, on: str, who: str | None) -> Corre
     types = {on: key_type, **{name: base.schema.field(name).type for name in changed}}
     columns = {n: fit(one_array(told.column(n)), kind, n, uri) for n, kind in types.items()}
     columns[AUTHOR] = _authors(told, author, who, uri)
-    found = Corrections(uri, on, pa.table(columns))
+    found = Corrections(uri, on, pa.table(columns), left)
     _check_keys(found)
     return found
+
+
+def _author_column(told: pa.Table, base: Dataset, on: str) -> str | None:
+    taken = (*base.schema.names, on)
+    return next((name for name in WHO if name in told.column_names and name not in taken), None)
 
 
 REMARK = "#"

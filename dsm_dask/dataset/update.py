@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsm_dask import arrays, storage
+from dsm_dask.dataset.annotation_tools.answers import Several
 from dsm_dask.dataset.cells import differing
 from dsm_dask.dataset.column_commit import NewColumns, commit_columns
 from dsm_dask.dataset.column_files import ColumnFile, write_column_file
@@ -58,6 +59,9 @@ class Updated:
     changes: Counts
     committed: bool = False
     dry_run: bool = False
+    left: int = 0
+    """Tasks of an annotation tool without an answer, or none that is settled: left as they are."""
+    branch: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -66,10 +70,12 @@ class Updated:
 def update(
     data: str | Dataset,
     corrections: str,
-    on: str,
+    on: str | None = None,
     *,
     engine: Engine,
     who: str | None = None,
+    tool: str | None = None,
+    several: Several = "error",
     message: str = "",
     dry_run: bool = False,
 ) -> Updated:
@@ -78,21 +84,28 @@ def update(
     ``corrections`` is a CSV, JSON lines or Parquet file of at most a million rows: the column
     ``on`` (or ``_rowid``), which names the row, and the columns to change. ``who`` made them,
     unless a column ``annotator`` or ``who`` of the file says so for each row; by default the user
-    who runs this. When every cell has its value already, nothing is committed.
+    who runs this. Or it is what Label Studio (JSON, JSON_MIN, CSV), Argilla (records as JSON or
+    Parquet) or doccano (JSONL) export of tasks that ``dsm issues --out`` wrote, which are
+    recognised, unless a ``tool`` is named: only the column that was asked for is changed, by the
+    annotators, and the tasks know their key. Of rows that they answered differently ``several``
+    takes the ``last`` answer, or none (``skip``); by default these are an error. When every cell has its value already, nothing is committed.
 
     Raises, before anything is written, BadRows for keys that are null, come twice, or are not those
     of exactly one row; SchemaError for values of another type; UnknownColumn; UsageError for
     computed columns and for files too large. CommitConflict when others change the same columns.
     """
     base = open_for_writing(data)
-    given = read_corrections(corrections, base, on, who)
+    given = read_corrections(corrections, base, on, who, tool, several)
+    on = given.on
     spec = {"corrections": given.uri, "on": on, "columns": list(given.columns)}
     key = change_key("update", {**spec, "digest": given.digest}, base.ref)
     done = found_before(base, key, engine)
     if done is not None:
         props = properties(done.lance, done.version)
         counts, rows = spec_of(props)["changes"], changes_of(props)["updated"]
-        return Updated(done.uri, done.version, done.rows, rows, counts)
+        return Updated(
+            done.uri, done.version, done.rows, rows, counts, left=given.left, branch=done.branch
+        )
     _stored(base, given.columns)  # can they be?
     mark = engine.mark()
     with _handed_out(base, given) as uri:
@@ -101,7 +114,9 @@ def update(
     changes = _counts(made)
     updated = sum(one.rows for one in made)
     files = [one.file for one in made if one.file is not None]
-    found = Updated(base.uri, base.version, base.rows, updated, changes, False, dry_run)
+    found = Updated(
+        base.uri, base.version, base.rows, updated, changes, False, dry_run, given.left, base.branch
+    )
     if dry_run or not files:
         return found
     change = Change(

@@ -105,7 +105,7 @@ def create(
         if resume:
             return _already_created(ref.uri, change.key)
         raise _exists(ref.uri)
-    return Written(ref.uri, made.version, made.rows, {"added": made.rows}, True)
+    return Written(ref.uri, made.version, fragments.rows, {"added": fragments.rows}, True)
 
 
 def append(

@@ -62,7 +62,7 @@ class WriteBands:
     damaged: frozenset[str] = frozenset()
 
     def __call__(self, partition: Partition) -> list[BandFile]:
-        digest = _digest(partition.fingerprint)
+        digest = digest_of(partition.fingerprint)
         name = self.name(partition)
         own = f"{name.removesuffix(SUFFIX)}-{digest:016x}{SUFFIX}"
         taken = False
@@ -92,7 +92,7 @@ class WriteBands:
         return computed + SUFFIX
 
     def _write(self, partition: Partition, name: str) -> list[BandFile]:
-        digest = _digest(partition.fingerprint)
+        digest = digest_of(partition.fingerprint)
         files: list[BandFile] = []
         block = _Block(self.minhash)
         for batch in partition.read([self.column, ROW_ID]):
@@ -151,7 +151,8 @@ class _Block:
         return encode(digest, earlier, keys, digests, copies, whole[order], kinds)
 
 
-def _digest(fingerprint: str) -> int:
+def digest_of(fingerprint: str) -> int:
+    """The XXH3-64 of a partition's fingerprint: of the rows that a file was made of."""
     return xxhash.xxh3_64_intdigest(fingerprint.encode())
 
 

@@ -27,7 +27,7 @@ U64 = npt.NDArray[np.uint64]
 RANGE = 3_000_000
 """Keys that one task sorts, about."""
 
-LEAST_RANGES = 4
+LEAST_RANGES = 2
 
 
 @dataclasses.dataclass(frozen=True)

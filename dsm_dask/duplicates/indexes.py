@@ -22,6 +22,7 @@ from dsm_dask.duplicates import (
     hash_files,
     home_files,
     key_files,
+    known_bands,
     semantic_index,
     settled,
 )
@@ -130,6 +131,7 @@ _CHECKS = {
     band_files.SUFFIX: band_files.is_whole,
     hash_files.SUFFIX: hash_files.is_whole,
     key_files.SUFFIX: key_files.is_whole,
+    known_bands.NAME: known_bands.is_whole,
 }
 
 

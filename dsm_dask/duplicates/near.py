@@ -29,6 +29,7 @@ from dsm_dask.duplicates.components import LIMIT, PIECE
 from dsm_dask.duplicates.conclude import Ends, carry_out, check_ends
 from dsm_dask.duplicates.damage import TRIES, gave_up
 from dsm_dask.duplicates.indexes import describe, index_name
+from dsm_dask.duplicates.known_bands import KnownBands
 from dsm_dask.duplicates.largest import described
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.places import Places
@@ -280,9 +281,11 @@ class _Run:
         name = index_name(self.near.minhash, self.on)
         here = storage.join(self.place.kept, "index", name)
         known, folders = [here], [here]
+        told = KnownBands(here, {})
         if isinstance(table, Dataset):
             own = storage.join(table.uri, "_dsm", "index", name)
             known = list(dict.fromkeys([own, here]))
+            told = KnownBands.load(own)
             if not self.dry_run:
                 folders = known
                 describe(own, {"method": "minhash", "on": self.on, **self.near.minhash.to_dict()})
@@ -290,8 +293,18 @@ class _Run:
             self.on, self.near.minhash, tuple(known), tuple(folders), self.place.work, number,
             damaged,
         )  # fmt: skip
-        found = self.engine.map_partitions(worker, table.partitions(), label="Hashing")
-        return [file for files in found for file in files]
+        partitions = table.partitions()
+        found = [told.of(worker, partition) for partition in partitions]
+        rest = [i for i, files in enumerate(found) if files is None]
+        made = self.engine.map_partitions(worker, [partitions[i] for i in rest], label="Hashing")
+        if len(made) < len(rest):  # some could not be read
+            return [file for files in (*found, *made) for file in files or ()]
+        for i, files in zip(rest, made, strict=True):
+            found[i] = files
+        every = [files or [] for files in found]
+        if isinstance(table, Dataset) and not self.dry_run:
+            told.save(worker, partitions, every)
+        return [file for files in every for file in files]
 
     def _notes(self, files: Sequence[BandFile]) -> tuple[str, ...]:
         counts = sum((file.counts for file in files), Counts())

@@ -232,7 +232,7 @@ class _Runner:
     def _update(self, args: score_steps.Update) -> dict[str, Any]:
         made = update(
             self.here, args.corrections, args.on, engine=self.engine, who=args.who,
-            message=args.message,
+            tool=args.tool, several=args.several, message=args.message,
         )  # fmt: skip
         return self._moved_to(made.to_dict())
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from dsm_dask.dataset.annotation_tools.answers import Several
 from dsm_dask.errors import UsageError
 from dsm_dask.jobs.strict import Strict, Strings
 from dsm_dask.scores.annotators.cohen import Weights
@@ -106,8 +107,14 @@ class ScoreAnswers(Strict):
 class Update(Strict):
     """Change cells as a file of corrections says."""
 
-    corrections: str = Field(description="A CSV, JSON lines or Parquet file.")
-    on: str = Field(description="The key: a column of both, or _rowid.")
+    corrections: str = Field(
+        description="A CSV, JSON lines or Parquet file, or an export of an annotation tool."
+    )
+    on: str | None = Field(None, description="The key: a column of both, or _rowid.")
+    tool: Literal["label-studio", "argilla", "doccano"] | None = Field(
+        None, description="The annotation tool; recognised when not given."
+    )
+    several: Several = Field("error", description="If annotators differ: error, last or skip.")
     who: str | None = Field(None, description="Who made the corrections.")
     message: str = ""
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dsm_dask import storage
+from dsm_dask.dataset.refs import Ref
+from dsm_dask.dataset.version import is_dataset, open_dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import CannotWrite, DsmError, UsageError
 from dsm_dask.jobs.driver import drive, enter
@@ -51,8 +53,11 @@ class Drive:
 
 
 def submit(job: Job, text: str, cluster: Cluster, *, allow_local: bool = False) -> Run:
-    """Enter the run of a job, and have the cluster drive it. Raises UsageError for local paths."""
+    """Enter the run of a job, and have the cluster drive it. Raises UsageError for local paths, and
+    for a dataset with rows in such."""
     refuse_local(job, allow_local)
+    if not allow_local:
+        refuse_local_rows(job.dataset)
     _check_it_stays(cluster)
     cluster.start()
     run = enter(job, text, "cluster")
@@ -89,6 +94,22 @@ def refuse_local(job: Job, allowed: bool = False) -> None:
                 where=key,
                 valid="Give URIs of a store (s3://, gs://, ...), or --allow-local when all "
                 "machines share their disks.",
+            )
+
+
+def refuse_local_rows(dataset: str) -> None:
+    """Raise UsageError when rows of a dataset that is there are linked from local files: those of
+    the machine where it was made, not of the workers."""
+    if not is_dataset(Ref.parse(dataset).uri):
+        return
+    opened = open_dataset(dataset)
+    for uri in opened.known_files if opened.is_linked else ():
+        if storage.scheme(uri) not in REMOTE:
+            raise UsageError(
+                f"{dataset} has rows in {uri}, which is not the same on every machine.",
+                where=dataset,
+                valid="Make it of files in a store, or --allow-local when all machines share "
+                "their disks.",
             )
 
 

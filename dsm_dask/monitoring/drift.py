@@ -93,8 +93,9 @@ def drift(
         score,
     )
     measured, bins = engine.over_states(work, tables) if tables else work()
+    before, after = outlines
     found = compare(
-        *outlines, columns, method=method, threshold=threshold, share=share, measured=measured
+        before, after, columns, method=method, threshold=threshold, share=share, measured=measured
     )
     if score is not None and not (isinstance(reference, Sketches) or isinstance(current, Sketches)):
         made = importance(reference, current, found, bins, score, engine=engine)

@@ -83,6 +83,9 @@ def test_a_job_goes_on_without_its_client(cluster, s3, bucket, tmp_path):
     records = {uri: storage.read(uri) for uri in objects(f"{place}/ds/_dsm/jobs")}
     assert len(records) >= 10
     assert not [uri for uri, data in records.items() if s3.secret_key.encode() in data]
+    logs = [path.read_text() for path in cluster.folder.glob("*.log")]
+    assert len(logs) >= 2
+    assert not [log for log in logs if s3.secret_key in log or s3.access_key in log]
 
 
 def test_the_driver_s_worker_dies(processes, tmp_path):
@@ -151,6 +154,17 @@ def test_cancelled_and_resumed(cluster, tmp_path):
     assert dsm("jobs", "wait", run, "--timeout", "60").code == 0
     assert versions(run) == ["dedup", "drop", "create"]
     assert "nothing left" in dsm("jobs", "resume", run).out
+
+
+def test_no_worker_offers_itself_to_drivers_any_more(cluster, tmp_path):
+    """The scheduler keeps the name of a resource that went away: nobody waits for it."""
+    gone = cluster.worker("--resources", "dsm-driver=4")
+    cluster.until_workers(2)
+    gone.kill()
+    cluster.until_workers(1)
+    run = submitted(cluster, job_on(str(tmp_path), tmp_path))
+    said = dsm("jobs", "wait", run, "--timeout", "60", "--json")
+    assert (said.code, said.json["state"]) == (0, "done")
 
 
 def test_a_job_that_fails_tells_why(cluster, tmp_path):

@@ -117,9 +117,11 @@ def test_rows_that_cannot_be_read_take_no_part(tmp_path, lost):
 
 
 def forget(ds):
-    """What was settled, so that all keys are read again."""
+    """What was settled, so that all keys are read again; and where they are."""
     for folder in (Path(ds) / "_dsm/index").glob("*/verified-*"):
         shutil.rmtree(folder)
+    for known in (Path(ds) / "_dsm/index").glob("*/partitions.known"):
+        known.unlink()
 
 
 @pytest.mark.parametrize("dropped", [False, True])
@@ -187,10 +189,12 @@ def test_damaged_groups_are_told(tmp_path, engine):
     (groups,) = (Path(ds) / "_dsm/index").glob("*/verified-*/*-00000")
     (listing,) = (Path(ds) / "_dsm/index").glob("*/verified-*/settled.dsm")
     before = verify_indexes(open_dataset(ds), engine=engine)[0]
-    assert (before.files, before.damaged) == (4, ())
-    for file in (groups, listing):
+    assert (before.files, before.damaged) == (5, ())
+    (known,) = (Path(ds) / "_dsm/index").glob("*/partitions.known")
+    for file in (groups, listing, known):
         flip(str(file), 40)
         assert verify_indexes(open_dataset(ds), engine=engine)[0].damaged == (str(file),)
+        flip(str(file), 40)
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -1,5 +1,6 @@
 """The same results wherever the work runs; order, merging, failures, what reaches the client."""
 
+import dataclasses
 import random
 import time
 
@@ -30,6 +31,7 @@ from dsm_dask.errors import (
 from dsm_dask.fold import Product
 from dsm_dask.sources.parquet import open_parquet
 from dsm_dask.stats.profile import profile
+from dsm_dask.task import group_size
 
 
 def pieces(count: int, **options) -> Pieces:
@@ -225,3 +227,21 @@ def test_a_scheduler_given_by_address_is_used_and_left_running(cluster):
         assert other.map(square, [2, 3]) == [4, 9]
         assert not other.is_local
     assert cluster.map(square, [4]) == [16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized:
+    size: int
+
+
+@pytest.mark.parametrize(("count", "size"), [(10, 100), (100_000, 100), (16_000, 1 << 26)])
+def test_tables_of_up_to_terabytes_have_tasks_of_a_second(count, size):
+    group = group_size([Sized(size)] * count)
+    assert group <= 64
+    assert group * size <= max(32 << 20, size)
+
+
+def test_tables_of_more_have_larger_tasks_not_more_of_them():
+    group = group_size([Sized(1 << 26)] * 1_600_000)  # 100 TB
+    assert 1_600_000 / group <= 2 * 65_536
+    assert group & (group - 1) == 0  # states are merged in the same tree

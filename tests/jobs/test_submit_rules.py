@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from dsm_trials import dsm
+from dsm_trials import dsm, parquet
 
 from dsm_dask.errors import JobSpecError, UsageError
 from dsm_dask.jobs.spec import parse_job
-from dsm_dask.jobs.submit import REMOTE, refuse_local, uris
+from dsm_dask.jobs.submit import REMOTE, refuse_local, refuse_local_rows, uris
 
 JOB = """
 name: j
@@ -51,6 +51,23 @@ def test_chains_of_file_systems_are_refused(place, allowed):
 @pytest.mark.parametrize("scheme", REMOTE)
 def test_stores(scheme):
     refuse_local(parse_job(JOB.replace("s3://", f"{scheme}://")))
+
+
+@pytest.mark.s3
+def test_rows_that_are_linked_from_this_machine(s3, bucket, tmp_path):
+    """The dataset is in the store, its rows are not."""
+    parquet(tmp_path / "a.parquet", {"n": [1, 2]})
+    linked, copied = f"s3://{bucket}/linked", f"s3://{bucket}/copied"
+    assert dsm("create", linked, tmp_path / "a.parquet").code == 0
+    assert dsm("create", copied, tmp_path / "a.parquet", "--copy").code == 0
+    with pytest.raises(UsageError, match=r"a\.parquet.*--allow-local"):
+        refuse_local_rows(linked)
+    job = tmp_path / "job.yaml"
+    job.write_text(f"{{name: j, dataset: '{linked}', steps: [profile]}}")
+    said = dsm("submit", job, "--scheduler", "tcp://127.0.0.1:9", "--json")
+    assert (said.code, said.error["code"]) == (2, "usage")
+    for fine in (copied, f"s3://{bucket}/none"):
+        refuse_local_rows(fine)
 
 
 def test_a_cluster_is_needed_that_stays(tmp_path):

@@ -255,13 +255,12 @@ def test_a_crowd_of_copies_costs_no_more_than_one(tmp_path, engine, by_cells, mo
 
 
 @pytest.mark.cluster
-def test_whoever_works_the_scores_are_the_same(tmp_path, cluster, by_cells):
+def test_whoever_works_the_scores_are_the_same(tmp_path, scheduler, by_cells):
     """As columns of a dataset, from the command line, by two workers; then after an append."""
     vectors, home = clustered(5000, 16, 30, 0.6)
     labels = [f"c{number % 4}" for number in home]
     uris = []
-    address = cluster._runner._client.scheduler.address
-    for name, who in (("0", ["--workers", "0"]), ("2", ["--scheduler", address])):
+    for name, who in (("0", ["--workers", "0"]), ("2", ["--scheduler", scheduler])):
         uri, raw = str(tmp_path / f"ds{name}"), tmp_path / f"raw{name}"
         write(raw / "a", vectors[:4900], labels[:4900], 3)
         write(raw / "b", vectors[4900:], labels[4900:])

@@ -35,7 +35,7 @@ def scaled(probabilities: Matrix, temperature: float) -> Floats:
     """p^(1 / temperature), divided by its sum in each row: above 1 a model is made less sure of
     itself, below 1 surer (Guo et al., "On calibration of modern neural networks", ICML 2017).
 
-    >>> scaled(np.array([[0.9, 0.1]]), 2.0).tolist()
+    >>> scaled(np.array([[0.9, 0.1]]), 2.0).round(6).tolist()
     [[0.75, 0.25]]
     """
     logs = np.log(np.maximum(np.asarray(probabilities, np.float64), LEAST)) / temperature

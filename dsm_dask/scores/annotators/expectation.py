@@ -73,8 +73,8 @@ class Method(Protocol):
         """Of the tables of :class:`Counts`."""
         ...
 
-    def start(self, annotators: int, classes: int) -> Model:
-        """The model that the iterations start from."""
+    def start(self, annotators: int, classes: int) -> Any:
+        """What the iterations start from: a codec state that :meth:`add` takes for a model."""
         ...
 
     def add(self, counts: Counts, answers: Answers, model: Any, bits: int) -> int:
@@ -127,7 +127,7 @@ class Expected:
         gained = self.method.add(own, self.source.read(batch), model, self.bits)
         return Counts(own.tables, state.objective + gained)
 
-    def first(self) -> Model:
+    def first(self) -> Any:
         return self.method.start(self.source.annotators, self.source.labels)
 
     def merge(self, left: Counts, right: Counts) -> Counts:
@@ -178,7 +178,7 @@ def fitted(
     numbers = itertools.count()
     empty = Expected(method, source, bits)
 
-    def expect(model: Model) -> Counts:
+    def expect(model: Any) -> Counts:
         uri = store(model, storage.join(files.uri, f"model-{next(numbers):05d}"))
         fold = dataclasses.replace(empty, model=uri)
         return engine.fold(files, fold, cache=False, label="Iterating").result  # type: ignore[no-any-return]
@@ -196,7 +196,7 @@ class _InMemory:
         parts = [file.load() for file in files]
         empty = Expected(self.method, self.source, self.bits)
 
-        def expect(model: Model) -> Counts:
+        def expect(model: Any) -> Counts:
             counts = empty.init()
             gained = sum(self.method.add(counts, part, model, self.bits) for part in parts)
             return Counts(counts.tables, gained)
@@ -205,7 +205,7 @@ class _InMemory:
         return codec.encode(_iterated(empty, expect, answers))
 
 
-def _iterated(fold: Expected, expect: Callable[[Model], Counts], answers: int) -> Fitted:
+def _iterated(fold: Expected, expect: Callable[[Any], Counts], answers: int) -> Fitted:
     method, bits, first = fold.method, fold.bits, fold.first()
     model: Any = method.maximised(expect(first), bits, first)
     objective = -math.inf

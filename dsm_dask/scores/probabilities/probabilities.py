@@ -147,6 +147,8 @@ def default_classes(table: Table, columns: tuple[str, ...], members: int = 1) ->
         skipped = len(shared_beginning(columns))
         return tuple(column[skipped:] for column in columns) if len(columns) > 1 else (0, 1)
     size = _list_size(table, columns[0], kind)
+    if class_values.is_list(arrays.plain_type(kind.value_type)):
+        return tuple(range(size))  # of each vector by itself
     if size % members:
         raise UsageError(
             f"{size} numbers are not {members} vectors of one length.",

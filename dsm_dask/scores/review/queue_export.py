@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dsm_dask.dataset.annotation_tools.answers import MARK, Mark
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.review.row_values import Text
 from dsm_dask.table import ROW_ID
@@ -127,8 +128,15 @@ def _lines(rows: list[dict[str, Any]]) -> bytes:
 def _data(queue: Queue, row: QueuedRow) -> dict[str, Any]:
     """What a tool shows of a row, and needs to give it back."""
     found: dict[str, Any] = {ROW_ID: row.row} if queue.key is None else {queue.key: row.key}
-    found |= {name: _whole(value) for name, value in row.shown.items()}
-    return {**found, "given": row.label, "why": "; ".join(row.reasons)}
+    found |= {name: _whole(row.shown[name]) for name in _shown(queue)}
+    found |= {"given": row.label, "suggested": row.suggested, "why": "; ".join(row.reasons)}
+    on, key = (ROW_ID, row.row) if queue.key is None else (queue.key, row.key)
+    return {**found, MARK: Mark(on, str(key), str(queue.label)).encode()}
+
+
+def _shown(queue: Queue) -> list[str]:
+    """The columns to look at; what is asked for would come back as if it were the answer."""
+    return [name for name in queue.queued[0].shown if name != queue.label] if queue.queued else []
 
 
 def _whole(value: Any) -> Any:
@@ -139,11 +147,11 @@ def _whole(value: Any) -> Any:
 
 def _field(queue: Queue) -> str:
     """The column that is annotated: the first that is shown."""
-    if queue.label is None or not queue.queued or not queue.queued[0].shown:
+    if queue.label is None or not _shown(queue):
         raise UsageError(
             "Tasks need a column to show and one of labels.", valid="Give --show and --label."
         )
-    return next(iter(queue.queued[0].shown))
+    return _shown(queue)[0]
 
 
 def _chance(queue: Queue, row: QueuedRow) -> float | None:
@@ -197,15 +205,13 @@ def _argilla(queue: Queue) -> bytes:
 
 
 def _doccano(queue: Queue) -> bytes:
-    """A document a line: ``text``, ``label`` (the suggested one, else the one it has), and what is
-    beside them as metadata."""
+    """A document a line: ``text``, no ``label`` yet (an export does not tell labels that somebody
+    has looked at from those that came with the document), and what is beside them as metadata."""
     field, rows = _field(queue), []
     for row in queue.queued:
         data = _data(queue, row)
         text = data.pop(field)
-        label = row.label if row.suggested is None else row.suggested
-        labels = [] if label is None else [str(label)]
-        rows.append({**data, "text": "" if text is None else str(text), "label": labels})
+        rows.append({**data, "text": "" if text is None else str(text), "label": []})
     return _lines(rows)
 
 

@@ -1,0 +1,1 @@
+"""What people answered in annotation tools, as these tools export it."""
