@@ -273,7 +273,8 @@ def link_many(files: int) -> tuple[list[Figure], dict[str, Any]]:
         ds = str(folder / "ds")
         with Engine(workers=2) as engine:
             engine.start()
-            engine.map(len, ["ab"] * 4)  # the workers are there
+            few = [str(path) for path in sorted((folder / "some").glob("*0.parquet"))[:100]]
+            dsm.create(str(folder / "few"), few, engine=engine)  # the workers have imported all
             took = {
                 "create": _took(lambda: dsm.create(ds, str(folder / "some"), engine=engine)),
                 "append one": _took(lambda: dsm.append(ds, str(folder / "other"), engine=engine)),

@@ -202,6 +202,16 @@ def _unreachable(address: str | None, error: Exception) -> ClusterError:
     )
 
 
+def is_leaving() -> bool:
+    """Inside a task, whether its worker is about to end: retired, or told to stop."""
+    from distributed import get_worker
+
+    try:
+        return get_worker().status.name not in ("running", "paused", "init")
+    except ValueError:
+        return False
+
+
 def _client_of_task() -> Any:
     """Inside a task, the client of its worker: it has the worker's address and TLS settings."""
     from distributed import get_client, get_worker

@@ -123,6 +123,11 @@ class Engine:
         """Whether every worker runs on this machine and sees its files."""
         return self._runner.is_local
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this process is a worker that is about to end: what it began goes on elsewhere."""
+        return self._runner.is_leaving
+
     def start(self) -> None:
         """Connect now rather than when the first work comes."""
         self._runner.start()

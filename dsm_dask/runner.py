@@ -20,6 +20,7 @@ from dsm_dask.connection import (
     Connection,
     client_in_use,
     connect,
+    is_leaving,
     is_remote,
 )
 from dsm_dask.errors import ClusterError, DsmError, PartitionFailed
@@ -51,6 +52,7 @@ class Inline:
     """In this process, one task after another."""
 
     is_local = True
+    is_leaving = False
 
     def start(self) -> None: ...
 
@@ -97,6 +99,10 @@ class Cluster:
         else:
             borrowed = self._connection.borrowed
         return not is_remote(self._address) and not borrowed
+
+    @property
+    def is_leaving(self) -> bool:
+        return is_leaving()
 
     @property
     def _client(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from dsm_dask.cli import text
 from dsm_dask.cli.outcome import Outcome, verb
 from dsm_dask.dataset.naming import delete_tag, tag
 
@@ -18,4 +19,4 @@ def command(out: Outcome, dataset: str, name: str, force: bool, delete: bool) ->
     made = delete_tag(dataset, name) if delete else tag(dataset, name, force=force)
     verb_ = "no longer names" if delete else "names"
     found = made.to_dict()
-    out.say(found, lambda: f"{name} {verb_} {made.dataset}@{made.version}")
+    out.say(found, lambda: f"{name} {verb_} {text.spec(found)}")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from dsm_dask.dataset.refs import Ref
 from dsm_dask.report.text import many
 from dsm_dask.stats.class_balance import MOST
 
@@ -171,6 +172,11 @@ def diff(found: dict[str, Any]) -> str:
     return f"{found['before']} → {found['after']}\n" + "; ".join(parts)
 
 
+def spec(found: dict[str, Any]) -> str:
+    """What opens the version that a result is about."""
+    return str(Ref(found["dataset"]).at(found["version"], found.get("branch")))
+
+
 def written(found: dict[str, Any]) -> str:
     """What a verb that commits did."""
     changes = {
@@ -179,7 +185,7 @@ def written(found: dict[str, Any]) -> str:
     }  # fmt: skip
     told = ", ".join(f"{found[k]:,} {word}" for k, word in changes.items() if k in found)
     if found["committed"]:
-        return f"{found['dataset']}@{found['version']}: {told}; {found['rows']:,} rows"
+        return f"{spec(found)}: {told}; {found['rows']:,} rows"
     state = "dry run, nothing written" if found.get("dry_run") else "nothing to commit"
     return f"{found['dataset']}: {told} ({state}); {found['rows']:,} rows"
 
@@ -219,9 +225,9 @@ def update(found: dict[str, Any]) -> str:
 
 def _version(found: dict[str, Any]) -> str:
     if found["committed"]:
-        return f"{found['dataset']}@{found['version']}: committed"
+        return f"{spec(found)}: committed"
     state = "dry run, nothing written" if found["dry_run"] else "nothing to commit"
-    return f"{found['dataset']}@{found['version']}: {state}"
+    return f"{spec(found)}: {state}"
 
 
 def dedup(found: dict[str, Any], show: int | None = None) -> str:
@@ -247,7 +253,7 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
     lines += found.get("notes", [])
     if found["committed"]:
         done = "columns written" if found.get("columns") else "duplicates dropped"
-        lines.append(f"{found['dataset']}@{found['version']}: {done}")
+        lines.append(f"{spec(found)}: {done}")
     if show is not None:
         from dsm_dask.cli.differences import clusters
 

@@ -66,12 +66,12 @@ def add_columns(
     counts = {"columns_added": len(row_map.schema)}
     done = found_before(base, key, engine)
     if done is not None:
-        return Written(base.uri, done.version, done.rows, counts, False)
+        return Written(base.uri, done.version, done.rows, counts, False, branch=base.branch)
     for name in row_map.schema.names:
         if name in base.schema.names:
             raise SchemaError(f"{base.name} has a column {name!r} already.", where=base.name)
     if dry_run:
-        return Written(base.uri, base.version, base.rows, counts, False)
+        return Written(base.uri, base.version, base.rows, counts, False, branch=base.branch)
     worker = _WriteColumns(row_map, Target.of(base).prefix)
     found = engine.map_partitions(worker, base.partitions(), label="Computing columns")
     files = [file for group in found for file in group]
@@ -83,7 +83,7 @@ def add_columns(
         mark.skipped,
     )  # fmt: skip
     made = commit_columns(base, NewColumns(files, added=row_map.schema), change)
-    return Written(base.uri, made.version, made.rows, counts, True)
+    return Written(base.uri, made.version, made.rows, counts, True, branch=base.branch)
 
 
 def _description(row_map: RowMap) -> str:

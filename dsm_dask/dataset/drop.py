@@ -87,7 +87,7 @@ def drop_rows(
     done = found_before(base, key, engine)
     if done is not None:
         counts = changes_of(properties(done.lance, done.version))
-        return Written(base.uri, done.version, done.rows, counts, False)
+        return Written(base.uri, done.version, done.rows, counts, False, branch=base.branch)
     mark = engine.mark()
     worker = _DropFrom(chooser, Target.of(base).prefix, dry_run)
     found = engine.map_partitions(worker, base.partitions(), label="Dropping")
@@ -95,7 +95,9 @@ def drop_rows(
     dropped = sum(piece.rows for piece in pieces)
     counts = {"dropped": dropped}
     if dry_run or not dropped:
-        return Written(base.uri, base.version, base.rows - dropped, counts, False)
+        return Written(
+            base.uri, base.version, base.rows - dropped, counts, False, branch=base.branch
+        )
     full = dataclasses.replace(
         change,
         key=key,
@@ -106,7 +108,7 @@ def drop_rows(
         skipped=(*change.skipped, *mark.skipped),
     )
     made = commit(base, _operation(pieces, full), full)
-    return Written(base.uri, made.version, made.rows, counts, True)
+    return Written(base.uri, made.version, made.rows, counts, True, branch=base.branch)
 
 
 def _operation(pieces: Sequence[Dropped], change: Change) -> Any:

@@ -21,6 +21,8 @@ class Named:
     name: str
     version: int
     kind: str
+    branch: str | None = None
+    """The branch that the version is on."""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -48,7 +50,7 @@ def tag(data: str | Dataset, name: str, *, force: bool = False) -> Named:
             if not force:
                 raise _taken(dataset, name, known["version"]) from None
             tags.update(name, where)
-    return Named(dataset.uri, name, dataset.version, "tag")
+    return Named(dataset.uri, name, dataset.version, "tag", dataset.branch)
 
 
 def check_tag(data: str, name: str | None) -> None:
@@ -73,8 +75,7 @@ def tag_result(data: str, version: int | None, name: str | None) -> None:
     if name is None or version is None:
         return
     ref = Ref.parse(data)
-    branch_name = open_dataset(ref).branch
-    tag(f"{ref.uri}@{branch_name}:{version}" if branch_name else f"{ref.uri}@{version}", name)
+    tag(str(ref.at(version, open_dataset(ref).branch)), name)
 
 
 def _taken(dataset: Dataset, name: str, version: int) -> RefExists:
@@ -92,7 +93,7 @@ def delete_tag(data: str, name: str) -> Named:
     if name not in known:
         raise UnknownVersion(f"There is no tag {name!r}.", where=data, valid=nearest(name, known))
     dataset.lance.tags.delete(name)
-    return Named(dataset.uri, name, known[name]["version"], "tag")
+    return Named(dataset.uri, name, known[name]["version"], "tag", known[name]["branch"])
 
 
 def branch(data: str | Dataset, name: str) -> Named:
@@ -105,12 +106,12 @@ def branch(data: str | Dataset, name: str) -> Named:
     known = dataset.lance.branches.list().get(name)
     fork = (dataset.branch, dataset.version)
     if known is not None and (known["parent_branch"], known["parent_version"]) == fork:
-        return Named(dataset.uri, name, dataset.version, "branch")
+        return Named(dataset.uri, name, dataset.version, "branch", name)
     if known is not None or name in dataset.lance.tags.list():
         raise RefExists(f"{name!r} is the name of a branch or tag already.", where=dataset.name)
     with lance_call(dataset.uri):
         made = dataset.lance.create_branch(name, (dataset.branch, dataset.version))
-    return Named(dataset.uri, name, made.version, "branch")
+    return Named(dataset.uri, name, made.version, "branch", name)
 
 
 def restore(data: str, version: str, *, message: str = "", dry_run: bool = False) -> Written:
@@ -127,7 +128,7 @@ def restore(data: str, version: str, *, message: str = "", dry_run: bool = False
         )
     counts = {"restored": target.version}
     if dry_run:
-        return Written(head.uri, head.version, target.rows, counts, False)
+        return Written(head.uri, head.version, target.rows, counts, False, branch=head.branch)
     spec = {"version": target.version}
     change = Change(
         "restore", spec, change_key("restore", spec, head.ref), message, target.rows, counts,
@@ -141,7 +142,7 @@ def restore(data: str, version: str, *, message: str = "", dry_run: bool = False
             valid="Look at it, and run the same command again.",
         )
     made = commit(head, lance.LanceOperation.Restore(target.version), change)
-    return Written(head.uri, made.version, made.rows, counts, True)
+    return Written(head.uri, made.version, made.rows, counts, True, branch=head.branch)
 
 
 def _on_branch(head: Dataset, version: str) -> str:

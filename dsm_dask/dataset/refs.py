@@ -37,6 +37,14 @@ class Ref:
             )
         return cls(storage.normalise(head + sep + place), name)
 
+    def at(self, version: int, branch: str | None = None) -> Ref:
+        """A version of a branch of the same dataset.
+
+        >>> str(Ref("s3://lake/reviews").at(7, "exp"))
+        's3://lake/reviews@exp:7'
+        """
+        return Ref(self.uri, f"{branch}:{version}" if branch else str(version))
+
     def __str__(self) -> str:
         return self.uri if self.name is None else f"{self.uri}@{self.name}"
 

@@ -88,7 +88,8 @@ def update(
     Parquet) or doccano (JSONL) export of tasks that ``dsm issues --out`` wrote, which are
     recognised, unless a ``tool`` is named: only the column that was asked for is changed, by the
     annotators, and the tasks know their key. Of rows that they answered differently ``several``
-    takes the ``last`` answer, or none (``skip``); by default these are an error. When every cell has its value already, nothing is committed.
+    takes the ``last`` answer, or none (``skip``); by default these are an error. When every
+    cell has its value already, nothing is committed.
 
     Raises, before anything is written, BadRows for keys that are null, come twice, or are not those
     of exactly one row; SchemaError for values of another type; UnknownColumn; UsageError for

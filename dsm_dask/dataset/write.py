@@ -52,6 +52,8 @@ class Written:
     committed: bool
     """False when there was nothing to do, or it was a dry run."""
     plan: dict[str, Any] | None = None
+    branch: str | None = None
+    """The branch that the version is on."""
 
     def to_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
@@ -131,14 +133,16 @@ def append(
     done = found_before(base, key, engine)
     if done is not None:
         added = changes_of(properties(done.lance, done.version))
-        return Written(base.uri, done.version, done.rows, added, False)
+        return Written(base.uri, done.version, done.rows, added, False, branch=base.branch)
     head = newest(base.uri, base.branch)
     if head.version != base.version:  # a job that goes on from an earlier version of its own
         return append(head, sources, engine=engine, message=message, dry_run=dry_run)
     if dry_run or not fresh.rows:
         steps = plan(fresh, not base.is_linked)
         counts = {"added": fresh.rows}
-        return Written(base.uri, base.version, base.rows + fresh.rows, counts, False, steps)
+        return Written(
+            base.uri, base.version, base.rows + fresh.rows, counts, False, steps, base.branch
+        )
     _check_fits(base, fresh)
     return _append(base, fresh, Change("append", spec, key, message), engine)
 
@@ -153,7 +157,7 @@ def _append(base: Dataset, fresh: ParquetTable, change: Change, engine: Engine) 
         _refuse_doubled(base, fresh, change.key)
         still_mine()
         made = commit(base, lance.LanceOperation.Append(fragments.lance), change)
-    return Written(base.uri, made.version, made.rows, change.changed, True)
+    return Written(base.uri, made.version, made.rows, change.changed, True, branch=base.branch)
 
 
 def _with_fragments(change: Change, fragments: Fragments, mark: Mark, before: int = 0) -> Change:

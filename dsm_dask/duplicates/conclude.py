@@ -105,7 +105,7 @@ def carry_out(
         if not isinstance(data, Dataset):
             return found
         version = data.version if ends.writes else None
-        found = dataclasses.replace(found, dataset=data.uri, version=version)
+        found = dataclasses.replace(found, dataset=data.uri, version=version, branch=data.branch)
         if decisions is not None and ends.drop and found.duplicates:
             chosen = ChooseListed(decisions, run)
             return drop_listed(data, found, chosen, clusters.records, spec, ends.message, engine)
@@ -151,6 +151,7 @@ def done_before(
         method=method,
         dataset=dataset.uri,
         version=made.version,
+        branch=made.branch,
     )
 
 

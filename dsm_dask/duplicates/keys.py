@@ -77,7 +77,9 @@ class WriteKeys:
         if self.work is None:
             return None
         batches = [batch.column(0).to_numpy() for batch in partition.read([ROW_ID])]
-        live = np.sort(np.concatenate([_NONE, *batches]))
+        live = np.concatenate([_NONE, *batches])
+        if (live[1:] < live[:-1]).any():
+            live = np.sort(live)
         uri = storage.join(self.work, "keys", f"{digest:016x}-{storage.name(file.uri)}")
         with contextlib.suppress(DamagedFile):
             return file.without(live, digest, uri)

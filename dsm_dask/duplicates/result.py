@@ -47,7 +47,8 @@ class Deduplicated:
     method: str = "exact"
     dataset: str | None = None
     version: int | None = None
-    """The version without the duplicates, or with the new columns."""
+    """The version without the duplicates, or with the new columns; on this ``branch``."""
+    branch: str | None = None
     committed: bool = False
     out: str | None = None
     largest: tuple[Cluster, ...] = ()

@@ -18,7 +18,14 @@ from dsm_dask.dataset.lance_calls import from_lance
 from dsm_dask.dataset.refs import Ref
 from dsm_dask.dataset.version import Dataset, is_dataset
 from dsm_dask.engine import Engine
-from dsm_dask.errors import AccessDenied, CannotWrite, DsmError, InternalError, Interrupted
+from dsm_dask.errors import (
+    AccessDenied,
+    CannotWrite,
+    ClusterError,
+    DsmError,
+    InternalError,
+    Interrupted,
+)
 from dsm_dask.jobs.estimate import estimate
 from dsm_dask.jobs.heart import Heard, Heart, claim, driver_name, seconds_between_beats
 from dsm_dask.jobs.record import Record, Run, State, job_text, load, now
@@ -73,7 +80,7 @@ def drive(run: Run, *, engine: Engine) -> JobRun:
         try:
             found = run_job(job, engine=engine, watch=_Watch(heart, job))
         except BaseException as error:
-            _told_error(heart, error)
+            _told_error(heart, error, engine.is_leaving)
             raise
         finally:
             engine.progress = outer
@@ -85,7 +92,16 @@ def drive(run: Run, *, engine: Engine) -> JobRun:
     return found
 
 
-def _told_error(heart: Heart, error: BaseException) -> None:
+def _told_error(heart: Heart, error: BaseException, leaving: bool) -> None:
+    if leaving and (isinstance(error, ClusterError) or not isinstance(error, DsmError)):
+        heart.say("The worker of this driver goes away")
+        heart.leave(
+            ClusterError(
+                "The worker of the driver went away.",
+                valid="The cluster calls the driver again on another one, if it lives.",
+            )
+        )
+        return
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted("The driver was stopped by a signal.")
     elif not isinstance(error, DsmError):

@@ -99,6 +99,14 @@ class Heart:
             self.tell(ended=now(), progress=None, **changes)
             self._write()
 
+    def leave(self, error: DsmError) -> None:
+        """The last beat of a driver whose worker goes away: it is called again on another one, or
+        the run is lost. The error is told until then."""
+        self.__exit__()
+        if not self.is_overtaken:
+            self.tell(error=error.to_dict(), progress=None)
+            self._write()
+
     def _beats(self) -> None:
         with storage.counting(apart=True):
             while not self._over.wait(self.record.every):

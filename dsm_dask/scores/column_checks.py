@@ -54,7 +54,7 @@ def _check_column(
             )
         return
     asked = step.metadata
-    if not replace and not known.made_alike(asked):
+    if not replace and not known.made_alike(asked) and not known.names_differ(asked):
         was, now = _differing(known, asked)
         raise UsageError(
             f"Column {name!r} was made with {was}, not {now}.",

@@ -28,9 +28,13 @@ class ColumnMetadata:
     quantities: str
     """A digest of what the whole table gave: equal digests, equal scores of equal rows."""
     software: str = f"dsm-dask {__version__}"
+    data: str = ""
+    """A digest of the rows that the quantities are of, where the scorer tells it: as long as it
+    is the same, they are not taken again."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "sources": list(self.sources)}
+        found = {**dataclasses.asdict(self), "sources": list(self.sources)}
+        return found if self.data else {k: v for k, v in found.items() if k != "data"}
 
     def to_entry(self) -> dict[str, str]:
         """As an entry in a field's metadata."""
@@ -44,6 +48,33 @@ class ColumnMetadata:
             for one in (self, other)
         )
         return mine == others
+
+    def names_differ(self, other: ColumnMetadata) -> bool:
+        """Whether the one has numbers for classes that nobody had named, and the other their names,
+        and nothing else sets them apart."""
+        mine, others = ([one.scorer, list(one.sources), one.parameters] for one in (self, other))
+        return (
+            self.is_unnamed != other.is_unnamed
+            and _without_names(mine) == _without_names(others)
+            and len(self.classes) == len(other.classes)
+        )
+
+    @property
+    def classes(self) -> tuple[str | int, ...]:
+        """Those of the probabilities; none where there are no probabilities."""
+        told = self.parameters.get("probabilities")
+        return tuple(told.get("classes", ())) if isinstance(told, dict) else ()
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Are the classes 0, 1, 2, ...?"""
+        return bool(self.classes) and self.classes == tuple(range(len(self.classes)))
+
+
+def _without_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_names(one) for name, one in value.items() if name != "classes"}
+    return [_without_names(one) for one in value] if isinstance(value, list) else value
 
 
 def read(dataset: Dataset) -> dict[str, ColumnMetadata]:

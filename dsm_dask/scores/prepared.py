@@ -26,6 +26,10 @@ class Prepared:
     quantities: Quantities = dataclasses.field(default_factory=dict)
     version: str = ""
     """Of the dataset that the quantities are from."""
+    data: str = ""
+    """A digest of the rows that they are from, of scorers that tell it (``data_digest``)."""
+    settled: str = ""
+    """The digest of the quantities, where they were not taken again: nothing is to be computed."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,6 +58,8 @@ class Prepared:
 
     @property
     def quantities_digest(self) -> str:
+        if self.settled:
+            return self.settled
         told = {name: value for name, value in self.quantities.items() if name[0] != "_"}
         return _digest(codec.encode(sorted(told.items())))
 
@@ -63,14 +69,17 @@ class Prepared:
         parameters = json.loads(json.dumps(self.scorer.parameters, sort_keys=True))
         digest = self.quantities_digest
         scorer = self.scorer
-        return ColumnMetadata(scorer.name, parameters, self.sources, self.version, digest)
+        return ColumnMetadata(
+            scorer.name, parameters, self.sources, self.version, digest, data=self.data
+        )
 
     @property
     def fingerprint(self) -> str:
         """Of all that the scores of a row depend on, besides the row."""
-        made = dataclasses.replace(self.metadata, version="", software="")
+        # Not the rows that the quantities are of: these themselves are what counts.
+        made = dataclasses.replace(self.metadata, version="", software="", data="").to_dict()
         types = [(field.name, str(field.type)) for field in self.schema]
-        return json.dumps([made.to_dict(), types], sort_keys=True)
+        return json.dumps([made, types], sort_keys=True)
 
 
 def _digest(data: bytes) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +32,7 @@ from dsm_dask.engine import Engine, Mark
 from dsm_dask.errors import BadRows, SchemaError
 from dsm_dask.scores import column_metadata
 from dsm_dask.scores.column_checks import check
+from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.prepared import Prepared, digest_of
 from dsm_dask.scores.scored import Scored, ScoredColumn, spread
 from dsm_dask.scores.scorer import Scorer
@@ -76,22 +77,27 @@ def score(
     if done is not None:
         columns = spread(done, _columns(done, steps), engine)
         rows = {step.scorer.name: 0 for step in steps}
-        return Scored(done.uri, done.version, done.rows, columns, rows)
+        return Scored(done.uri, done.version, done.rows, columns, rows, branch=done.branch)
     mark = engine.mark()
     with places(base, None, None, engine, uuid.uuid4().hex, dry_run) as place:
-        steps = _prepared(base, steps, engine, place.work)
+        steps = _prepared(base, steps, known, engine, place.work)
         work = _wanting(base, steps)
         stale = tuple(
             name
             for step in steps
             for name in step.schema.names
-            if name in known and known[name].quantities != step.quantities_digest
+            if name in known
+            and not (
+                known[name].quantities == step.quantities_digest
+                and not known[name].names_differ(step.metadata)
+            )
         )
         found = Scored(
             base.uri, base.version, base.rows, _columns(base, steps),
             _computed(steps, work, {one.id for one in base.fragments}), stale,
             dry_run=dry_run, summaries=_summaries(steps),
-            quantities={step.scorer.name: step.quantities for step in steps},
+            quantities={one.scorer.name: one.quantities for one in steps if not one.settled},
+            branch=base.branch,
         )  # fmt: skip
         if dry_run:
             return found
@@ -118,19 +124,45 @@ class Unkept(Dataset):
 
 def _summaries(steps: Sequence[Prepared]) -> dict[str, Any]:
     """What scorers have to tell of their quantities."""
-    told = {step.scorer.name: (getattr(step.scorer, "summary", None), step) for step in steps}
+    told = {
+        step.scorer.name: (getattr(step.scorer, "summary", None), step)
+        for step in steps
+        if not step.settled
+    }
     return {name: tell(step.quantities) for name, (tell, step) in told.items() if tell is not None}
 
 
 def _prepared(
-    base: Dataset, steps: Sequence[Prepared], engine: Engine, work: str
+    base: Dataset,
+    steps: Sequence[Prepared],
+    known: Mapping[str, ColumnMetadata],
+    engine: Engine,
+    work: str,
 ) -> list[Prepared]:
     found = []
     for number, step in enumerate(steps):
+        digest = getattr(step.scorer, "data_digest", None)
+        if digest is not None:
+            step = dataclasses.replace(step, data=digest(base))
+            settled = _settled(base, step, known)
+            if settled is not None:
+                found.append(settled)
+                continue
         own = storage.join(work, f"{number}-{step.scorer.name}")
         quantities = step.scorer.prepare(base, engine, own)
         found.append(dataclasses.replace(step, version=base.ref, quantities=quantities))
     return found
+
+
+def _settled(base: Dataset, step: Prepared, known: Mapping[str, ColumnMetadata]) -> Prepared | None:
+    """The step as it was, when all of its scores are right: made alike, of the very same rows."""
+    told = [known.get(name) for name in step.schema.names]
+    first = told[0]
+    if first is None or first.data != step.data or any(one != first for one in told):
+        return None
+    made = dataclasses.replace(step, version=first.version, settled=first.quantities)
+    alike = first.made_alike(made.metadata)
+    return made if alike and not _wanting(base, [made]) else None
 
 
 def _columns(dataset: Dataset, steps: Sequence[Prepared]) -> tuple[ScoredColumn, ...]:

@@ -53,7 +53,7 @@ def score_by(
         made = score(base, [first], engine=engine, **ends)
         if dry_run:
             return made
-        base = open_dataset(Ref(base.uri, _name_of(base, made.version)))
+        base = open_dataset(Ref(base.uri).at(made.version, base.branch))
     scorers = scorers_for(base, options, engine=engine)
     found = score(base, scorers, engine=engine, **ends)
     if made is not None:
@@ -103,10 +103,6 @@ class _WithColumn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)
-
-
-def _name_of(base: Dataset, version: int) -> str:
-    return f"{base.branch}:{version}" if base.branch else str(version)
 
 
 def _joined(first: Scored, second: Scored) -> Scored:

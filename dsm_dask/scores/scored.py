@@ -66,6 +66,7 @@ class Scored:
     """What scorers have to tell about the whole table, as in JSON, by their names."""
     quantities: Mapping[str, Quantities] = dataclasses.field(default_factory=dict, repr=False)
     """What they took from the whole table; empty when an earlier run had committed."""
+    branch: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(self) if field.name != "quantities"]

@@ -25,7 +25,9 @@ given to :meth:`Scorer.apply`, but says nothing about whether scores are still r
 
 class Scorer(Protocol):
     """A frozen, picklable dataclass. One of which :meth:`prepare` reads other columns than
-    :meth:`apply` does has an attribute ``sources``: all that its scores depend on."""
+    :meth:`apply` does has an attribute ``sources``: all that its scores depend on. One of which
+    :meth:`prepare` is expensive may have a method ``data_digest(table) -> str`` of all that its
+    quantities depend on in a table: as long as this is the same, it is not prepared again."""
 
     @property
     def name(self) -> str:

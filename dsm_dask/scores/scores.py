@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsm_dask import arrays
+from dsm_dask.dataset.version import Dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError, nearest
+from dsm_dask.scores import column_metadata
 from dsm_dask.scores.annotators.asked import Asked
 from dsm_dask.scores.annotators.expectation import ITERATIONS, TOLERANCE_AN_ANSWER
 from dsm_dask.scores.labels import Class, LearnClasses
@@ -224,7 +226,7 @@ def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class
     unnamed = default_classes(table, options.probs, options.members or 1)
     weighed = options.annotators and options.consensus in ("", "crowdlab")
     if len(options.probs) > 1 or not (options.label or weighed):
-        return unnamed
+        return _names_known(table, options, unnamed)
     known = _known_labels(table, options, engine)
     if set(known) <= set(unnamed):
         return unnamed  # labels that are numbers of classes, perhaps not all of them
@@ -237,6 +239,19 @@ def _classes(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class
         where=table.uri,
         valid="--classes names the classes in the order of the probabilities.",
     )
+
+
+def _names_known(
+    table: Table, options: ScoreOptions, unnamed: tuple[Class, ...]
+) -> tuple[Class, ...]:
+    """What the classes are called in scores of the same probabilities, if there are any."""
+    known = column_metadata.read(table) if isinstance(table, Dataset) else {}
+    for one in known.values():
+        told = one.parameters.get("probabilities") or {}
+        same = tuple(told.get("columns", ())) == options.probs
+        if same and len(one.classes) == len(unnamed) and one.scorer == "uncertainty":
+            return one.classes
+    return unnamed
 
 
 def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[Class, ...]:

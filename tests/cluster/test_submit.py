@@ -6,7 +6,8 @@ import os
 import signal
 
 import pytest
-from dask_processes import until
+from dask_processes import until, waiting
+from distributed import Client
 from dsm_trials import dsm, dsm_apart, objects, parquet
 
 from dsm_dask import storage
@@ -109,6 +110,31 @@ def test_the_driver_s_worker_dies(processes, tmp_path):
     assert said.json["driver"].split()[1] == str(second.pid)
     assert versions(run) == ["dedup", "drop", "create"]
     assert [line for line in log_lines(run) if "Attempt 2" in line]
+
+
+def test_the_driver_s_worker_is_retired(processes, tmp_path):
+    """As when a cluster shrinks, or a machine is emptied: its tasks are taken from the driver, which
+    is no failure of the job. It goes on on the other worker."""
+    processes.scheduler()
+    hold = str(processes.hold)
+    for _ in range(2):
+        processes.worker(preload=waiting("raw/1.parquet", hold))
+    processes.until_workers(2)
+    processes.hold.touch()
+    run = submitted(processes, job_on(str(tmp_path), tmp_path))
+    until(lambda: step(run) == "profile" and load(run).progress)
+    with Client(scheduler_file=str(processes.file), set_as_default=False) as client:
+        (driver,) = [
+            address
+            for address, pid in client.run(os.getpid).items()
+            if str(pid) == load(run).driver.split()[1]
+        ]
+        client.retire_workers([driver])
+    processes.hold.unlink()
+    said = dsm("jobs", "wait", run, "--timeout", "90", "--json")
+    assert (said.code, said.json["state"], said.json["error"]) == (0, "done", None), said.out
+    assert said.json["attempt"] == 2
+    assert versions(run) == ["dedup", "drop", "create"]
 
 
 def test_the_scheduler_dies(processes, tmp_path):

@@ -32,7 +32,8 @@ def driver() -> Iterator[Callable[..., list[int]]]:
     assert process.stdout is not None
 
     def runs(words: list[list[str]], **how: Any) -> list[int]:
-        told = {"runs": words, "seconds": 0, "signal": 0, **how}
+        plain = {"env": dict(os.environ), "moment": "", "seconds": 0, "signal": 0}
+        told = {"runs": words, **plain, **how}
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
         found: list[int] = json.loads(process.stdout.readline())

@@ -47,8 +47,14 @@ class DaskProcesses:
             env or {}, None, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
             "--scheduler-file", str(self.file), *options,
         )  # fmt: skip
-        until(self.file.exists)
-        return str(json.loads(self.file.read_text())["address"])
+        return until(self._address)
+
+    def _address(self) -> str:
+        """None yet, while the file is not there or is being written."""
+        try:
+            return str(json.loads(self.file.read_text())["address"])
+        except (FileNotFoundError, json.JSONDecodeError):
+            return ""
 
     def worker(
         self, *options: str, preload: str = "", path: Path | None = None

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 
-def main() -> None:
-    moment, marker, *args = sys.argv[1:]
+def die(moment: str, marker: str = "") -> None:
+    """From now on, this process dies at that moment."""
     when, _, number = moment.partition(":")
     import lance
 
@@ -34,6 +34,11 @@ def main() -> None:
         return found
 
     lance.LanceDataset.commit = staticmethod(dying)
+
+
+def main() -> None:
+    moment, marker, *args = sys.argv[1:]
+    die(moment, marker)
     from dsm_dask.cli import main as dsm
 
     dsm(args)

@@ -1,17 +1,22 @@
 """A process that has loaded everything, and forks a ``dsm`` for each command line that it is given.
 
-A line of JSON, ``{"runs": [[stderr, args...], ...], "signal": 0, "seconds": 0}``, starts all its
-runs at once; the signal (none when it is 0) is sent to each after so many seconds; their exit
-statuses are printed. Fifty runs cost fifty forks instead of fifty times all imports.
+A line of JSON, ``{"runs": [[stderr, args...], ...], "env": {}, "moment": "", "signal": 0,
+"seconds": 0}``, starts all its runs at once, with that environment; each dies at the moment, if one
+is told (see ``driver.py``); the signal (none when it is 0) is sent to each after so many seconds;
+their exit statuses are printed. Fifty runs cost fifty forks instead of fifty times all imports.
 """
 
 import json
 import os
 import sys
 import time
+from typing import Any
+
+from driver import die
 
 
-def run(stderr: str, args: list[str]) -> None:
+def run(env: dict[str, str], moment: str, stderr: str, *args: str) -> None:
+    os.environ.update(env)
     with open(stderr, "w") as told, open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(told.fileno(), 2)
@@ -19,7 +24,9 @@ def run(stderr: str, args: list[str]) -> None:
 
     code = 1
     try:
-        dsm(args)
+        if moment:
+            die(moment)
+        dsm(list(args))
     except SystemExit as done:
         code = int(done.code or 0)
     finally:
@@ -42,7 +49,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         told = json.loads(line)
-        children = [start(*run) for run in told["runs"]]
+        children = [start(told["env"], told["moment"], *words) for words in told["runs"]]
         if told["signal"]:
             time.sleep(told["seconds"])
             for child in children:
@@ -51,10 +58,10 @@ def main() -> None:
         print(json.dumps(codes), flush=True)
 
 
-def start(stderr: str, *args: str) -> int:
+def start(*how: Any) -> int:
     child = os.fork()
     if not child:
-        run(stderr, list(args))
+        run(*how)
     return child
 
 

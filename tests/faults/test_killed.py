@@ -44,12 +44,16 @@ steps:
     return str(path)
 
 
-def killed(moment: str, *args: str) -> None:
-    done = subprocess.run(
-        [sys.executable, DRIVER, moment, "-", *args, "--workers", "0"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+@pytest.fixture
+def killed(driver, tmp_path):
+    """A run of ``dsm`` that is killed at some moment."""
+
+    def killed(moment: str, *args: str) -> None:
+        err = tmp_path / "err"
+        (code,) = driver([[str(err), *args, "--workers", "0"]], moment=moment)
+        assert code == -signal.SIGKILL, err.read_text()
+
+    return killed
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +81,7 @@ def finished(place: str, job_file: str) -> None:
     ("when", "commit"),
     [("before", 1), ("after", 1), ("before", 2), ("after", 3), ("before", 4), ("after", 4)],
 )
-def test_a_job(tmp_path, when, commit):
+def test_a_job(tmp_path, killed, when, commit):
     place = str(tmp_path)
     data(place)
     job_file = job(place, tmp_path, copy=commit % 2 == 0)
@@ -92,7 +96,7 @@ def test_a_job(tmp_path, when, commit):
 
 @pytest.mark.s3
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_job_on_s3(bucket, tmp_path, when):
+def test_a_job_on_s3(bucket, tmp_path, killed, when):
     place = f"s3://{bucket}"
     data(place)
     job_file = job(place, tmp_path)
@@ -101,7 +105,7 @@ def test_a_job_on_s3(bucket, tmp_path, when):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_verb_by_itself(tmp_path, when):
+def test_a_verb_by_itself(tmp_path, killed, when):
     """Drop is found again by what it leaves; nothing is dropped twice."""
     place = str(tmp_path)
     data(place)
@@ -114,7 +118,7 @@ def test_a_verb_by_itself(tmp_path, when):
     assert dsm("verify", f"{place}/ds", "--json").code == 0
 
 
-def test_what_a_killed_run_left_is_told_by_gc(tmp_path):
+def test_what_a_killed_run_left_is_told_by_gc(tmp_path, killed):
     place = str(tmp_path)
     data(place)
     assert dsm("create", f"{place}/ds", f"{place}/raw", "--copy").code == 0

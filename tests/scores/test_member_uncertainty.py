@@ -335,4 +335,4 @@ def test_the_verb_knows_an_ensemble_by_its_lists(ds, options, values):
 
 def test_labels_are_not_held_against_ensembles(ds):
     with Engine(workers=0) as engine, pytest.raises(UsageError, match="members of an ensemble"):
-        dsm_dask.score(ds, engine=engine, probs="nested", label="tags", classes=["0", "1", "2"], **MULTI)
+        dsm_dask.score(ds, engine=engine, probs="nested", label="tags", classes="012", **MULTI)

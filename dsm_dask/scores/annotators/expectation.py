@@ -167,7 +167,7 @@ def fitted(
         raise UsageError(
             f"{source.annotators:,} annotators and {source.labels:,} classes are too many for "
             f"this: {cells:,} numbers to learn.",
-            valid=f"Up to {MOST_CELLS:,}; mace needs fewer, majority none.",
+            valid=f"Up to {MOST_CELLS:,}; mace and glad need fewer, majority none.",
         )
     bits = 62 - max(files.answers, 1).bit_length()
     if files.answers <= in_one_task:

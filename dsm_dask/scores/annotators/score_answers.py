@@ -68,7 +68,9 @@ def score_answers(
     (``repeated="error"``: raise BadRows when they differ).
 
     ``method`` is as in ``Consensus``, but for ``crowdlab``: there
-    is no row of a model's probabilities here. ``scratch`` is where plain files are shuffled.
+    is no row of a model's probabilities here. ``iterations`` and ``tolerance`` (the gain an answer
+    that ends them) are of the methods that iterate; ``weights`` and ``ordered`` as in ``Asked``.
+    ``scratch`` is where plain files are shuffled.
 
     Raises UsageError, UnknownColumn, SchemaError before any work; BadRows for labels that are none
     of ``classes``.

@@ -12,7 +12,6 @@ each cell (:mod:`dsm_dask.scores.neighbours.search`), and leave what they find b
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +27,7 @@ from dsm_dask.duplicates.embeddings import FunctionMap, HashedNgrams
 from dsm_dask.duplicates.unit_vectors import LeftOut
 from dsm_dask.engine import Engine
 from dsm_dask.errors import SchemaError, UsageError
+from dsm_dask.scores.data_digest import data_digest
 from dsm_dask.scores.labels import Class, LearnClasses, from_codes
 from dsm_dask.scores.neighbours.cells import Deal, Dealt, neighbour_cells
 from dsm_dask.scores.neighbours.files import Listing, found_of, median, share_starts
@@ -160,7 +160,7 @@ class Neighbours:
         left_out = sum((one.left_out for one in dealt), LeftOut())
         return {
             "scale": scale, "classes": list(classes), "rows": sum(one.rows for one in dealt),
-            "left_out": left_out.to_dict(), "data": self._digest(table), "_found": listing,
+            "left_out": left_out.to_dict(), "data": self.data_digest(table), "_found": listing,
         }  # fmt: skip
 
     def apply(self, batch: pa.RecordBatch, quantities: Quantities) -> pa.RecordBatch:
@@ -217,12 +217,9 @@ class Neighbours:
         ]
         return engine.map(Search.run, work, label="Comparing vectors")
 
-    def _digest(self, table: Table) -> str:
+    def data_digest(self, table: Table) -> str:
         """Which rows and values the scores are of: the same as long as neither changed."""
-        columns = [*self.sources, ROW_ID]
-        parts = [one for part in table.partitions() for one in getattr(part, "pieces", (part,))]
-        told = [(part.fingerprint, part.values_fingerprint(columns)) for part in parts]
-        return hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+        return data_digest(table, [*self.sources, ROW_ID])
 
 
 def outlier_scores(

@@ -15,6 +15,7 @@ from dsm_dask import codec, storage
 from dsm_dask.engine import Engine
 from dsm_dask.errors import UsageError
 from dsm_dask.fold import Product
+from dsm_dask.scores.data_digest import data_digest
 from dsm_dask.scores.labels import Class
 from dsm_dask.scores.out_of_fold.feature_scale import UNIT, FeatureScale, LargestFeatures, Scale
 from dsm_dask.scores.out_of_fold.features import DIMENSION, Features, Floats, features_of
@@ -110,6 +111,10 @@ class OutOfFold:
     def parameters(self) -> dict[str, Any]:
         given = dataclasses.asdict(self)
         return {"method": "logistic_regression", **given, "classes": list(self.classes)}
+
+    def data_digest(self, table: Table) -> str:
+        """Of all that the models are trained on."""
+        return data_digest(table, self.sources)
 
     def prepare(self, table: Table, engine: Engine, work: str) -> Quantities:
         """Trains the models. Raises UsageError when there are fewer than two labelled classes, or

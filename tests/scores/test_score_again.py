@@ -1,0 +1,150 @@
+"""Scoring again: what is known is not computed again, and what became known makes no fuss."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import dsm_dask
+from dsm_dask.dataset.update import update
+from dsm_dask.dataset.version import open_dataset
+from dsm_dask.dataset.write import append, create
+from dsm_dask.engine import Engine
+from dsm_dask.errors import BadRows, UsageError
+from dsm_dask.scores.neighbours.neighbours import Neighbours
+from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold
+
+NAMES = np.array(["cat", "dog", "elk"])
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine(workers=0) as one:
+        yield one
+
+
+def raw(folder, number, rows=40):
+    random = np.random.default_rng(number)
+    truth = random.integers(0, 3, rows)
+    noisy = random.dirichlet(np.ones(3), rows) + 3 * np.eye(3)[truth]
+    vectors = np.eye(3)[truth] + random.normal(0, 0.1, (rows, 3))
+    table = pa.table(
+        {
+            "id": np.arange(rows) + 1000 * number,
+            "p": pa.array(list(noisy / noisy.sum(1, keepdims=True)), pa.list_(pa.float64(), 3)),
+            "y": NAMES[truth],
+            "tags": pa.array([[str(NAMES[one])] for one in truth]),
+            "v": pa.array(list(vectors), pa.list_(pa.float64(), 3)),
+        }
+    )
+    path = folder / f"{number}.parquet"
+    pq.write_table(table, path)
+    return str(path)
+
+
+@pytest.fixture
+def ds(tmp_path, engine):
+    return create(str(tmp_path / "ds"), raw(tmp_path, 1), engine=engine).dataset
+
+
+def test_names_of_classes_become_known(ds, engine, tmp_path):
+    """Probabilities first, labels later: what is named otherwise is said to be stale."""
+    first = dsm_dask.score(ds, engine=engine, probs="p")
+    before = open_dataset(ds).to_table()
+    assert set(before["predicted_label"].to_pylist()) == {0, 1, 2}
+    made = dsm_dask.score(ds, engine=engine, probs="p", label="y")
+    assert set(made.stale) == {column.name for column in first.columns}
+    assert made.computed["uncertainty"] == 40
+    after = open_dataset(ds).to_table()
+    assert after["predicted_label"].to_pylist() == NAMES[before["predicted_label"]].tolist()
+    for name in before.column_names:
+        if name != "predicted_label":
+            assert after[name].equals(before[name]), name
+    # and they stay known
+    for options in ({}, {"label": "y"}):
+        again = dsm_dask.score(ds, engine=engine, probs="p", **options)
+        assert (again.committed, again.stale) == (False, ())
+    append(ds, raw(tmp_path, 2), engine=engine)
+    assert dsm_dask.score(ds, engine=engine, probs="p").computed == {"uncertainty": 40}
+    assert set(open_dataset(ds).to_table()["predicted_label"].to_pylist()) == set(NAMES)
+
+
+def test_other_names_and_other_parameters_are_still_an_error(ds, engine):
+    dsm_dask.score(ds, engine=engine, probs="p", classes=["a", "b", "c"])
+    with pytest.raises(UsageError, match="--replace"):
+        dsm_dask.score(ds, engine=engine, probs="p", label="y")
+    dsm_dask.score(ds, engine=engine, probs="p", prefix="x_")
+    with pytest.raises(UsageError, match="--replace"):
+        dsm_dask.score(ds, engine=engine, probs="p", label="y", renormalise=True, prefix="x_")
+
+
+@pytest.mark.parametrize(
+    ("scorer", "options"),
+    [
+        (Neighbours, {"embedding": "v", "label": "y", "neighbours": 3}),
+        (OutOfFold, {"out_of_fold": "v", "label": "y"}),
+    ],
+)
+def test_nothing_is_searched_or_trained_again_for_nothing(
+    ds, engine, tmp_path, monkeypatch, scorer, options
+):
+    prepared = []
+    real = scorer.prepare
+
+    def counting(self, table, *rest):
+        prepared.append(table.version)
+        return real(self, table, *rest)
+
+    monkeypatch.setattr(scorer, "prepare", counting)
+    assert dsm_dask.score(ds, engine=engine, **options).committed
+    dsm_dask.score(ds, engine=engine, probs="p", prefix="own_")  # other columns move nothing
+    again = dsm_dask.score(ds, engine=engine, **options)
+    assert (again.committed, again.stale, set(again.computed.values())) == (False, (), {0})
+    assert len(prepared) == 1
+    other = {**options, "label": "y", "prefix": "x_"}
+    dsm_dask.score(ds, engine=engine, **other)
+    assert len(prepared) == 2
+    (tmp_path / "fixes.csv").write_text("id,y\n1000,elk\n1001,elk\n1002,elk\n")
+    update(ds, str(tmp_path / "fixes.csv"), "id", engine=engine)
+    assert dsm_dask.score(ds, engine=engine, **options).committed
+    assert len(prepared) == 3
+    append(ds, raw(tmp_path, 2), engine=engine)
+    made = dsm_dask.score(ds, engine=engine, **options)
+    assert max(made.computed.values()) == 80  # any row may have new neighbours
+    assert len(prepared) == 4
+    names = [column.name for column in made.columns]
+    fresh = create(
+        str(tmp_path / "fresh"), [raw(tmp_path, 1), raw(tmp_path, 2)], engine=engine
+    ).dataset
+    update(fresh, str(tmp_path / "fixes.csv"), "id", engine=engine)
+    dsm_dask.score(fresh, engine=engine, **options)
+    assert open_dataset(ds).to_table(names).equals(open_dataset(fresh).to_table(names))
+
+
+@pytest.mark.parametrize(
+    ("options", "column"),
+    [
+        ({"probs": "p", "label": "y"}, "y"),
+        ({"probs": "p", "label": "tags", "kind": "multilabel"}, "tags"),
+        ({"out_of_fold": "v", "label": "y"}, "y"),
+        ({"embedding": "v", "label": "y"}, "y"),
+        ({"annotators": ["y", "other"]}, "y"),
+    ],
+    ids=str,
+)
+def test_an_unknown_label_is_named_by_its_row_id(tmp_path, engine, options, column):
+    one = raw(tmp_path, 1)
+    table = pq.read_table(raw(tmp_path, 2)).to_pylist()
+    table[7] = {**table[7], "y": "yak", "tags": ["cat", "yak"]}
+    pq.write_table(pa.Table.from_pylist(table, pq.read_schema(one)), tmp_path / "2.parquet")
+    for path in (one, str(tmp_path / "2.parquet")):
+        known = pq.read_table(path)
+        pq.write_table(known.append_column("other", known["y"]), path)
+    ds = create(str(tmp_path / "b"), [one, str(tmp_path / "2.parquet")], engine=engine).dataset
+    found = open_dataset(ds).to_table(["id", "_rowid"]).to_pydict()
+    (row,) = [r for i, r in zip(found["id"], found["_rowid"], strict=True) if i == 2007]
+    with pytest.raises(BadRows, match=rf"'yak' of '{column}'.* row with the id {row}\b"):
+        dsm_dask.score(ds, engine=engine, classes=NAMES.tolist(), **options)
