@@ -107,7 +107,10 @@ class Lab:
                 python, "-m", "distributed.cli.dask_worker", self._scheduler, "--host",
                 here(worker), "--nthreads", "1", "--no-dashboard",
             ], self._env)  # fmt: skip
-        self.dsm("profile", self.put(_tiny()))  # the workers are there, and have imported all
+        with tempfile.TemporaryDirectory(prefix="dsm-bench-") as scratch:
+            tiny = Path(scratch) / "tiny"
+            tables.generate(tables.Shape(tables.NUMBERS, 1_600), tiny)
+            self.dsm("profile", self.put(tiny))  # the workers are there, and have imported all
 
     def put(self, folder: Path) -> str:
         """Copy the files of a folder into the bucket; gives where they are."""
@@ -212,12 +215,6 @@ def serve(address: str) -> None:
 
 # ---------------------------------------------------------------------------------------------
 # Tables
-
-
-def _tiny() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="dsm-bench-")) / "tiny"
-    tables.generate(tables.Shape(tables.NUMBERS, 1_600), folder)
-    return folder
 
 
 def probabilities(folder: Path, size: int, files: int = 16) -> tuple[int, int]:

@@ -34,7 +34,6 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from measuring import Figure  # noqa: E402
 from peers import call as peers  # noqa: E402
-from scipy.stats import spearmanr  # noqa: E402
 from workers import Workers  # noqa: E402
 
 import dsm_dask as dsm  # noqa: E402
@@ -191,8 +190,14 @@ def same_as_cleanlab(run: Run, rows: int) -> None:
         run.least(f"Jaccard of flags, {rule}", (ours & other).sum() / max(1, either), "", 0.999)
     for method in METHODS:
         scorer = LabelQuality("label", PROBABILITIES, method)  # type: ignore[arg-type]
-        found = spearmanr(_column(run, data, scorer), theirs[method].to_numpy()).statistic
-        run.least(f"rank correlation of scores, {method}", float(found), "", 0.9999)
+        found = _rank_correlation(_column(run, data, scorer), theirs[method].to_numpy())
+        run.least(f"rank correlation of scores, {method}", found, "", 0.9999)
+
+
+def _rank_correlation(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
+    from scipy.stats import spearmanr  # not above: workers import this file, and have no use of it
+
+    return float(spearmanr(ours, theirs).statistic)
 
 
 def _column(run: Run, data: Any, scorer: Any) -> npt.NDArray[Any]:
@@ -272,10 +277,10 @@ def uncertainty(run: Run, rows: int) -> None:
     run.least("uncertainty: as fast as scikit-activeml", min(seconds) / min(ours))
     made, other = scorer.apply(batch, {}), pq.read_table(out)
     alike = [
-        spearmanr(made.column(f"uncertainty_{name}").to_numpy(), other[name].to_numpy()).statistic
+        _rank_correlation(made.column(f"uncertainty_{name}").to_numpy(), other[name].to_numpy())
         for name in other.schema.names
     ]
-    run.least("uncertainty: rank correlation with scikit-activeml", float(min(alike)), "", 0.9999)
+    run.least("uncertainty: rank correlation with scikit-activeml", min(alike), "", 0.9999)
 
 
 def consensus(run: Run, items: int) -> None:

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +254,21 @@ def _local_cluster(workers: int | None) -> Any:
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
+
+
+def offered(dask_scheduler: Any) -> list[str]:
+    """Resources that some worker offers now: the scheduler keeps the names of others, too."""
+    return [name for name, workers in dask_scheduler.resources.items() if workers]
+
+
+@dataclasses.dataclass(frozen=True)
+class Detached:
+    """A call that does not occupy a thread of its worker."""
+
+    call: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        from distributed import secede
+
+        secede()
+        return self.call()

@@ -125,7 +125,7 @@ class Engine:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether this process is a worker that is about to end: what it began goes on elsewhere."""
+        """Whether this is a worker that is about to end: what it began goes on elsewhere."""
         return self._runner.is_leaving
 
     def start(self) -> None:

@@ -18,10 +18,12 @@ from dsm_dask.connection import (
     DRIVER,
     LOST_WORKERS,
     Connection,
+    Detached,
     client_in_use,
     connect,
     is_leaving,
     is_remote,
+    offered,
 )
 from dsm_dask.errors import ClusterError, DsmError, PartitionFailed
 from dsm_dask.task import FinishTask, FoldTask, JointTask, LoadTask, MergeTask, Skipped
@@ -127,8 +129,8 @@ class Cluster:
         do. (Of a cluster that ends with this process, so does the call.)"""
         from distributed import fire_and_forget
 
-        offered = self._client.run_on_scheduler(_resources)
-        wanted = {DRIVER: 1} if DRIVER in offered else None
+        known = self._client.run_on_scheduler(offered)
+        wanted = {DRIVER: 1} if DRIVER in known else None
         future = self._client.submit(
             Detached(call), key=key, pure=False, resources=wanted, priority=10
         )
@@ -338,26 +340,8 @@ class Cluster:
         return max(2, WINDOW * threads)
 
 
-def _resources(dask_scheduler: Any) -> list[str]:
-    """Those that some worker offers now: the scheduler keeps the names of others, too."""
-    return [name for name, workers in dask_scheduler.resources.items() if workers]
-
-
 def _known(key: str, dask_scheduler: Any) -> bool:
     return key in dask_scheduler.tasks
-
-
-@dataclasses.dataclass(frozen=True)
-class Detached:
-    """A call that does not occupy a thread of its worker."""
-
-    call: Callable[[], Any]
-
-    def __call__(self) -> Any:
-        from distributed import secede
-
-        secede()
-        return self.call()
 
 
 _AGAIN = ("pending", "lost")
@@ -370,7 +354,15 @@ def _killed(future: Any) -> bool:
 
 
 def _label(item: Any) -> str:
-    return str(getattr(item, "label", None) or item)
+    """What an item is called, for people: of several in one, the first.
+
+    >>> _label("s3://lake/a.parquet"), _label(("a.parquet", "b.parquet"))
+    ('s3://lake/a.parquet', 'a.parquet and 1 more')
+    """
+    if isinstance(item, tuple) and item:
+        more = f" and {len(item) - 1:,} more" if len(item) > 1 else ""
+        return f"{_label(item[0])}{more}"
+    return str(getattr(item, "label", None) or getattr(item, "uri", None) or item)
 
 
 def _key(call: Any, index: int) -> str:

@@ -22,6 +22,9 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+# The processes that tests start, hundreds of them, would each compile all that they import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 LONG = ("cluster", "slow")
 
 

@@ -220,6 +220,8 @@ def update(found: dict[str, Any]) -> str:
     lines = [f"{many(found['updated'], 'row')} of {found['rows']:,} changed"]
     if rows:
         lines.append(table(["column", "by", "cells"], rows, "2"))
+    if found.get("left"):
+        lines.append(f"{many(found['left'], 'task')} without a settled answer: left as they are")
     return "\n".join([*lines, _version(found)])
 
 

@@ -234,7 +234,7 @@ def checksum_of_file(file: str, path: str) -> ObjectRecord:
         return _summed(iter(functools.partial(opened.read, 1 << 20), b""), path)
 
 
-def _summed(blocks: Iterable[bytes], path: str) -> ObjectRecord:
+def _summed(blocks: Iterable[bytes | memoryview], path: str) -> ObjectRecord:
     digest, size = xxhash.xxh3_128(), 0
     for block in blocks:
         digest.update(block)

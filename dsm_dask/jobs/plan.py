@@ -72,18 +72,18 @@ def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[
     made = 0  # bytes that earlier steps add to the dataset
     copies = False
     for index, step in enumerate(job.steps):
-        args = step.arguments
-        before = None if step.verb == "create" else table
-        subject = table
-        if step.verb in ("create", "append"):
-            subject = open_parquet(args.sources, map_=engine.map)
-            table = subject if before is None else Together.of(before, subject)
-        if subject is None or table is None:
+        args, before = step.arguments, None if step.verb == "create" else table
+        if before is None and step.verb != "create":
             raise JobSpecError(
                 f"steps[{index}].{step.verb}: there is no dataset at {job.dataset} yet.",
                 where=job.dataset,
                 valid="Begin the job with a create step.",
             )
+        subject = before
+        if step.verb in ("create", "append"):
+            subject = open_parquet(args.sources, map_=engine.map)
+            table = subject if before is None else Together.of(before, subject)
+        assert subject is not None
         copies = copies or (step.verb == "create" and args.copy_rows)
         known = before if step.verb == "append" else None
         found = estimate(step, subject, known=known, copies=copies)

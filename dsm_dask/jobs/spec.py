@@ -55,8 +55,8 @@ class Check(Strict):
 
 
 class Dedup(Strict):
-    """Find duplicate rows, and drop all but one of each cluster. Everything from ``threshold`` on
-    goes with ``method: minhash`` only."""
+    """Find duplicate rows, and drop all but one of each cluster. From ``threshold`` on, most
+    options go with some methods only; docs/dedup.md tells which."""
 
     on: Strings = Field(description="Columns to compare; one column of texts for minhash.")
     method: Literal["exact", "minhash", "semantic", "phash", "dhash"] = "exact"

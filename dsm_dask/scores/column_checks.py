@@ -8,6 +8,7 @@ from typing import Any
 
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.errors import SchemaError, UsageError
+from dsm_dask.scores.class_names import bounded
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.prepared import Prepared
 from dsm_dask.table import check_columns
@@ -70,8 +71,9 @@ def _differing(known: ColumnMetadata, asked: ColumnMetadata) -> tuple[str, str]:
         "scorer": (known.scorer, asked.scorer),
         "columns": (list(known.sources), list(asked.sources)),
     }
-    for name in dict.fromkeys([*known.parameters, *asked.parameters]):
-        pairs[name] = (known.parameters.get(name), asked.parameters.get(name))
+    was_told, now_told = bounded(known.parameters)[0], bounded(asked.parameters)[0]
+    for name in dict.fromkeys([*was_told, *now_told]):
+        pairs[name] = (was_told.get(name), now_told.get(name))
     for name, (was, now) in pairs.items():
         if was != now:
             sides[0].append(f"{name} {json.dumps(was)}")

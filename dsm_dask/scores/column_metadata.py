@@ -13,6 +13,7 @@ from typing import Any
 from dsm_dask.about import __version__
 from dsm_dask.dataset.columns import COMPUTED
 from dsm_dask.dataset.version import Dataset
+from dsm_dask.scores.class_names import bounded, digest_of, kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ColumnMetadata:
         """Whether the scores of both mean the same: by the same scorer, with the same parameters,
         from the same columns."""
         mine, others = (
-            json.dumps([one.scorer, one.parameters, one.sources], sort_keys=True)
+            json.dumps([one.scorer, bounded(one.parameters)[0], one.sources], sort_keys=True)
             for one in (self, other)
         )
         return mine == others
@@ -56,19 +57,34 @@ class ColumnMetadata:
         return (
             self.is_unnamed != other.is_unnamed
             and _without_names(mine) == _without_names(others)
-            and len(self.classes) == len(other.classes)
+            and self.class_count == other.class_count
         )
 
     @property
-    def classes(self) -> tuple[str | int, ...]:
-        """Those of the probabilities; none where there are no probabilities."""
-        told = self.parameters.get("probabilities")
-        return tuple(told.get("classes", ())) if isinstance(told, dict) else ()
+    def class_count(self) -> int:
+        """Of the probabilities; 0 where there are none."""
+        told = self._classes
+        return int(told["count"]) if isinstance(told, dict) else len(told)
 
     @property
     def is_unnamed(self) -> bool:
-        """Are the classes 0, 1, 2, ...?"""
-        return bool(self.classes) and self.classes == tuple(range(len(self.classes)))
+        """Are the classes of the probabilities 0, 1, 2, ...?"""
+        told, count = self._classes, self.class_count
+        unnamed: list[str | int] = list(range(count))
+        if isinstance(told, dict):
+            return bool(told["digest"] == digest_of(unnamed))
+        return bool(told) and told == unnamed
+
+    def class_names(self, root: str) -> tuple[str | int, ...]:
+        """The classes of the probabilities; none where their names are not kept below ``root``, the
+        dataset."""
+        told = self._classes
+        return tuple(kept(root, told["digest"]) or () if isinstance(told, dict) else told)
+
+    @property
+    def _classes(self) -> Any:
+        told = self.parameters.get("probabilities")
+        return told.get("classes", []) if isinstance(told, dict) else []
 
 
 def _without_names(value: Any) -> Any:

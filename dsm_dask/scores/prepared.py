@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dsm_dask import codec
 from dsm_dask.dataset.partition import Fragment
+from dsm_dask.scores.class_names import bounded
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.scorer import Quantities, Scorer
 
@@ -54,7 +55,8 @@ class Prepared:
     @property
     def told(self) -> dict[str, Any]:
         scorer = self.scorer
-        return {"scorer": scorer.name, "parameters": scorer.parameters, "on": list(self.sources)}
+        told = bounded(self.parameters)[0]
+        return {"scorer": scorer.name, "parameters": told, "on": list(self.sources)}
 
     @property
     def quantities_digest(self) -> str:
@@ -64,9 +66,19 @@ class Prepared:
         return _digest(codec.encode(sorted(told.items())))
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """As they come back from JSON: a list for a tuple, text for a number that is a key."""
+        found: dict[str, Any] = json.loads(json.dumps(self.scorer.parameters, sort_keys=True))
+        return found
+
+    @property
+    def class_names(self) -> dict[str, list[str | int]]:
+        """Of the lists of classes that the metadata is too small for, by digest."""
+        return bounded(self.parameters)[1]
+
+    @property
     def metadata(self) -> ColumnMetadata:
-        # As it comes back from JSON: a list for a tuple, text for a number that is a key.
-        parameters = json.loads(json.dumps(self.scorer.parameters, sort_keys=True))
+        parameters = bounded(self.parameters)[0]
         digest = self.quantities_digest
         scorer = self.scorer
         return ColumnMetadata(
@@ -78,6 +90,7 @@ class Prepared:
         """Of all that the scores of a row depend on, besides the row."""
         # Not the rows that the quantities are of: these themselves are what counts.
         made = dataclasses.replace(self.metadata, version="", software="", data="").to_dict()
+        made["parameters"] = self.parameters
         types = [(field.name, str(field.type)) for field in self.schema]
         return json.dumps([made, types], sort_keys=True)
 

@@ -31,6 +31,7 @@ from dsm_dask.duplicates.places import places
 from dsm_dask.engine import Engine, Mark
 from dsm_dask.errors import BadRows, SchemaError
 from dsm_dask.scores import column_metadata
+from dsm_dask.scores.class_names import keep
 from dsm_dask.scores.column_checks import check
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.prepared import Prepared, digest_of
@@ -284,6 +285,8 @@ def _commit(
         return None
     added = set(columns.added.names) - set(columns.removed)
     computed = _computed(steps, work, {file.fragment for file in files})
+    for step in steps:
+        keep(base.uri, step.class_names)
     change = dataclasses.replace(
         change,
         changed={"columns_added": len(added), "scored": max(computed.values())},

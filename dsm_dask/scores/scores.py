@@ -249,8 +249,8 @@ def _names_known(
     for one in known.values():
         told = one.parameters.get("probabilities") or {}
         same = tuple(told.get("columns", ())) == options.probs
-        if same and len(one.classes) == len(unnamed) and one.scorer == "uncertainty":
-            return one.classes
+        if same and one.class_count == len(unnamed) and one.scorer == "uncertainty":
+            return one.class_names(table.uri) or unnamed
     return unnamed
 
 
@@ -264,11 +264,11 @@ def _known_labels(table: Table, options: ScoreOptions, engine: Engine) -> tuple[
 
 
 def _uncertainty(table: Table, options: ScoreOptions, probabilities: ClassProbabilities) -> Scorer:
-    several = isinstance(probabilities, Probabilities) and has_members(table, options)
-    if options.tells == "multilabel" and several:
+    several = has_members(table, options)
+    if options.tells == "multilabel" and several and isinstance(probabilities, Probabilities):
         from dsm_dask.scores.uncertainty.multilabel_ensembles import MultilabelEnsembleUncertainty
 
-        return MultilabelEnsembleUncertainty(_any(probabilities), options.members)
+        return MultilabelEnsembleUncertainty(probabilities, options.members)
     if options.tells == "multilabel":
         from dsm_dask.scores.uncertainty.multilabel import MultilabelUncertainty
 

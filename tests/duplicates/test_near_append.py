@@ -63,7 +63,9 @@ def from_nothing(data, near, engine, folder, against=(), **options):
         shutil.move(away, f"{data.uri}/_dsm/index")
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows, steps, st.booleans(), st.booleans())
 def test_a_run_after_any_history_tells_what_one_from_nothing_does(
     engine, monkeypatch, first, history, small, other

@@ -99,6 +99,16 @@ def test_estimates_of_all_other_steps(tmp_path):
                 assert 0.4 < share < 2.5, (step["verb"], name, share)
 
 
+def test_nothing_is_appended_to_no_dataset(tmp_path):
+    source = parquet(tmp_path / "a.parquet", {"n": [1]})
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"{{name: j, dataset: '{tmp_path}/ds', steps: [{{append: {{sources: '{source}'}}}}]}}"
+    )
+    said = dsm("plan", job, "--json")
+    assert (said.code, said.error["code"]) == (2, "job-spec")
+
+
 def test_costs(place):
     plain = dsm("plan", place / "job.yaml", "--json").json
     assert "cost" not in plain["total"]

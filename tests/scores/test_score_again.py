@@ -1,6 +1,5 @@
 """Scoring again: what is known is not computed again, and what became known makes no fuss."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -9,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import dsm_dask
+from dsm_dask.dataset.history import log
 from dsm_dask.dataset.update import update
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, UsageError
+from dsm_dask.scores import class_names, column_metadata
 from dsm_dask.scores.neighbours.neighbours import Neighbours
 from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold
 
@@ -148,3 +149,62 @@ def test_an_unknown_label_is_named_by_its_row_id(tmp_path, engine, options, colu
     (row,) = [r for i, r in zip(found["id"], found["_rowid"], strict=True) if i == 2007]
     with pytest.raises(BadRows, match=rf"'yak' of '{column}'.* row with the id {row}\b"):
         dsm_dask.score(ds, engine=engine, classes=NAMES.tolist(), **options)
+
+
+# Many classes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(tmp_path, engine):
+    """150 classes, each of them once."""
+    noisy = np.random.default_rng(4).dirichlet(np.ones(150), 150)
+    table = pa.table(
+        {
+            "p": pa.array(list(noisy), pa.list_(pa.float64(), 150)),
+            "y": [f"a class of some length, number {i:04}" for i in range(150)],
+        }
+    )
+    pq.write_table(table, tmp_path / "many.parquet")
+    return create(str(tmp_path / "many"), str(tmp_path / "many.parquet"), engine=engine).dataset
+
+
+def told_by(ds):
+    return sum(len(f.metadata[b"dsm.score"]) for f in open_dataset(ds).lance.schema if f.metadata)
+
+
+def test_names_of_many_classes_are_kept_once(many, engine, tmp_path):
+    made = dsm_dask.score(many, engine=engine, probs="p", label="y")
+    assert len(made.columns) == 8
+    assert told_by(many) < 8 * 1000  # 150 names take more than 5,000
+    (kept,) = (tmp_path / "many" / "_dsm" / "classes").iterdir()
+    names = open_dataset(many).to_table(["y"]).column(0).to_pylist()
+    assert json.loads(kept.read_bytes()) == names
+    known = column_metadata.read(open_dataset(many))["predicted_label"]
+    assert known.class_names(many) == tuple(names)
+    assert known.class_count == 150
+    told = known.parameters["probabilities"]["classes"]
+    assert told == {"count": 150, "digest": kept.stem, "first": names[:5]}
+    assert len(json.dumps(log(many, 1).to_dict())) < 4000
+    for options in ({}, {"label": "y"}):  # named by what is kept, and by the labels
+        again = dsm_dask.score(many, engine=engine, probs="p", **options)
+        assert (again.committed, again.stale) == (False, ())
+    with pytest.raises(UsageError, match=r'made with .*"digest"'):
+        dsm_dask.score(many, engine=engine, probs="p", classes=names[::-1])
+
+
+def test_names_that_stand_in_the_metadata_are_read(many, engine, monkeypatch):
+    """As before there was an object for them: what is right stays right."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(class_names, "MOST", 1 << 30)
+        dsm_dask.score(many, engine=engine, probs="p", label="y")
+    assert told_by(many) > 8 * 5000
+    again = dsm_dask.score(many, engine=engine, probs="p", label="y")
+    assert (again.committed, again.stale, set(again.computed.values())) == (False, (), {0})
+    assert not dsm_dask.score(many, engine=engine, probs="p").committed
+
+
+def test_many_numbers_become_names(many, engine):
+    dsm_dask.score(many, engine=engine, probs="p")
+    made = dsm_dask.score(many, engine=engine, probs="p", label="y")
+    assert "predicted_label" in made.stale
+    assert made.computed["uncertainty"] == 150
