@@ -194,11 +194,11 @@ def test_what_workers_tell_over_http_is_on_loopback():
         assert text.count("--no-dashboard --dashboard-address 127.0.0.1:0") == 1, name
 
 
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_scripts():
+    shellcheck = Path(sys.executable).parent / "shellcheck"
     scripts = [*CLUSTER.glob("*/*.sh"), CLUSTER / "slurm" / "dsm.sbatch"]
     done = subprocess.run(
-        ["shellcheck", *map(str, scripts)], capture_output=True, text=True, check=False
+        [shellcheck, *map(str, scripts)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
 
