@@ -54,8 +54,11 @@ def dedup(
     :func:`dsm_dask.duplicates.methods.method_of`. ``show`` clusters are described, with ``cut``
     characters of the texts of all their rows.
 
-    Raises UsageError for a method that there is not, and for what does not go with it.
+    Raises UsageError for a method that there is not, for what does not go with it, and for fewer
+    than no clusters.
     """
+    if show is not None and show < 0:
+        raise UsageError(f"{show} clusters cannot be shown.", valid="show=20")
     given = {"against": against, "columns": columns, "show": show}
     check_options(method, [*options, *(name for name, value in given.items() if value)])
     if len(on) != 1 and method != "exact":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from dsm_trials import dsm, parquet
+from dsm_trials import dsm, dsm_apart, parquet
 
 from dsm_dask.errors import JobSpecError, UsageError
 from dsm_dask.jobs.spec import parse_job
@@ -73,7 +73,7 @@ def test_rows_that_are_linked_from_this_machine(s3, bucket, tmp_path):
 def test_a_cluster_is_needed_that_stays(tmp_path):
     job = tmp_path / "job.yaml"
     job.write_text(f"{{name: j, dataset: '{tmp_path}/ds', steps: [{{create: {{sources: x}}}}]}}")
-    said = dsm("submit", job, "--allow-local", "--json")
+    said = dsm_apart("submit", job, "--allow-local", "--json")  # not by the client of this process
     assert (said.code, said.error["code"]) == (2, "usage")
     assert "--scheduler" in said.err
     assert not (tmp_path / "ds").exists()

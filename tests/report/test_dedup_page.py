@@ -238,7 +238,7 @@ def test_python_fetches_what_differs_when_it_is_to_be_shown(tmp_path: Any) -> No
             assert told in page
             assert ("<ins>blue</ins>" in page) == bool(show)
         with pytest.raises(UsageError, match="show"):
-            dsm.dedup(str(tmp_path), "t", show=2, engine=engine)
+            dsm.dedup(str(tmp_path), "t", show=-1, engine=engine)
 
 
 # ---------------------------------------------------------------------------------------------
