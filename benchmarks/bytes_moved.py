@@ -26,6 +26,7 @@ import measuring
 import pyarrow.fs as pafs
 from forwarder import Counted, Forwarder
 from measuring import Figure
+from workers import without_main
 
 from dsm_dask.engine import Engine
 from dsm_dask.testing.s3 import S3Server
@@ -163,7 +164,8 @@ def laboratory() -> Iterator[Lab]:
         stores = [stack.enter_context(Forwarder(at.hostname, at.port)) for _ in range(2)]
         os.environ["AWS_ENDPOINT_URL"] = f"http://{stores[0].address}"
         engine = stack.enter_context(Engine(workers=2))
-        engine.start()
+        with without_main():
+            engine.start()
         host, _, port = distributed.default_client().scheduler.address.rpartition(":")
         wire = stack.enter_context(Forwarder(host.removeprefix("tcp://"), int(port)))
         yield Lab(server, wire, (stores[0], stores[1]))

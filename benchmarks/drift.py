@@ -34,6 +34,7 @@ import pyarrow.compute as pc  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from measuring import Figure  # noqa: E402
 from peers import call as peers  # noqa: E402
+from workers import without_main  # noqa: E402
 
 import dsm_dask as dsm  # noqa: E402
 from dsm_dask.engine import Engine  # noqa: E402
@@ -108,7 +109,8 @@ class Lab:
     def __init__(self, engine: Engine, folder: Path) -> None:
         import distributed
 
-        engine.start()
+        with without_main():
+            engine.start()
         self.engine, self.folder = engine, folder
         self.sides = tuple(str(folder / side) for side in ("reference", "current"))
         self.workers = list(distributed.default_client().run(os.getpid).values())

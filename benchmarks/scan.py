@@ -28,6 +28,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from measuring import Figure
 from row_count import RowCount
+from workers import without_main
 
 from dsm_dask.engine import Engine
 from dsm_dask.sources.parquet import open_parquet
@@ -213,7 +214,8 @@ def run(rows: int, rounds: int) -> tuple[tables.Generated, list[Scan], list[int]
         stack.enter_context(server.in_environment())
         found = places(generated, server)
         engine = stack.enter_context(Engine(workers=WORKERS))
-        engine.start()
+        with without_main():
+            engine.start()
         scans = []
         for scan in all_scans(engine, generated, found, rounds):
             show(scan)

@@ -23,6 +23,7 @@ import psutil  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from measuring import Figure  # noqa: E402
+from workers import without_main  # noqa: E402
 
 from dsm_dask.duplicates.alike import dedup_alike  # noqa: E402
 from dsm_dask.duplicates.semantic import Embedding, Semantic, semantic_pairs  # noqa: E402
@@ -133,7 +134,8 @@ def main() -> None:
     rows = QUICK_ROWS if options.quick else ROWS
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder, Engine(workers=WORKERS) as engine:
-        engine.start()
+        with without_main():
+            engine.start()
         warm = write(generate(10_000, TOPICS), Path(folder) / "warm")  # compiles the kernels
         dedup_alike(open_parquet(warm), Semantic("v", THRESHOLD), engine=engine)
         for name, topics in (("topics", TOPICS), ("random directions", 0)):

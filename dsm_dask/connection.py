@@ -30,13 +30,14 @@ from dsm_dask.worker_watch import (
 
 ALLOCATION = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """Environment of the workers of a local cluster: one allocator, which keeps some of what is freed.
 Dask's own has glibc give every freed array back to the system, so that every new one is paid for in
-page faults: a quarter of a profile's time (``benchmarks/profile.py``)."""
+page faults: a quarter of a profile's time (``benchmarks/profile.py``), more where chunks are large.
+32 MB is the most that glibc takes from its heap."""
 
 PROFILED = False
 """Whether Dask looks at the stacks of a local cluster's workers, a hundred times a second. What it
