@@ -24,10 +24,11 @@ export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON
 [ -O "$dir" ] || { echo "$dir is somebody else's: set DSM_CLUSTER_DIR." >&2; exit 2; }
 "$dask" scheduler --host 127.0.0.1 --port "$port" --dashboard-address 127.0.0.1:8787 \
   >"$dir/scheduler.log" 2>&1 &
-echo $! >"$dir/pids"
+scheduler=$!
 "$dask" worker "tcp://127.0.0.1:$port" --host 127.0.0.1 --nworkers "$workers" --nthreads 1 \
   --local-directory "$dir" --no-dashboard --dashboard-address 127.0.0.1:0 >"$dir/workers.log" 2>&1 &
-echo $! >>"$dir/pids"
+# In the order in which they are to end: workers without their scheduler take ten seconds for it.
+printf '%s\n' $! "$scheduler" >"$dir/pids"
 
 for _ in $(seq 100); do
   if [ "$(grep -c 'Registered to' "$dir/workers.log" || true)" -ge "$workers" ]; then

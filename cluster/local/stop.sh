@@ -9,9 +9,9 @@ if [ ! -e "$dir/pids" ] || [ ! -O "$dir" ]; then
 fi
 while read -r pid; do
   kill "$pid" 2>/dev/null || true
+  for _ in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
 done <"$dir/pids"
-for _ in $(seq 50); do
-  xargs -r ps -p <"$dir/pids" >/dev/null 2>&1 || break
-  sleep 0.2
-done
 rm -rf "$dir"

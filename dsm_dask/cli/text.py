@@ -13,6 +13,9 @@ from dsm_dask.stats.class_balance import MOST
 CLOSE = 0.7
 """Correlations that are told."""
 
+UNSEEN = 1000
+"""Width of a table that a program reads: nothing of it should be cut."""
+
 
 def number(value: Any) -> str:
     """
@@ -50,30 +53,41 @@ def short(value: Any, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: str = "") -> str:
-    """A plain table; ``right`` names the columns (by position, as digits) to align right."""
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], right: str = "", whole: str = ""
+) -> str:
+    """A plain table; ``right`` names the columns (by position, as digits) to align right, ``whole``
+    those that are never cut, however narrow the terminal: names that people copy, and figures."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[number(cell) for cell in row] for row in rows]
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, head in enumerate(heads):
-        grid.add_column(head, justify="right" if str(index) in right.split() else "left")
-    for row in rows:
-        grid.add_row(*(Text(number(cell)) for cell in row))
+        kept = str(index) in whole.split()
+        grid.add_column(
+            head,
+            justify="right" if str(index) in right.split() else "left",
+            no_wrap=kept,
+            min_width=max(len(row[index]) for row in [heads, *cells]) if kept else None,
+        )
+    for row in cells:
+        grid.add_row(*map(Text, row))
     return rendered(grid, Console)
 
 
-def rendered(grid: Any, console: Any) -> str:
-    """The text of a rich table, in colour only on a terminal."""
+def rendered(grid: Any, console: Any, unseen: int = UNSEEN) -> str:
+    """The text of a rich table, in colour only on a terminal; ``unseen`` columns wide where no
+    terminal and no COLUMNS tell how wide it should be."""
     import shutil
     import sys
 
     sink = io.StringIO()
-    width = shutil.get_terminal_size((100, 40)).columns
+    width = shutil.get_terminal_size((unseen, 40)).columns
     out = console(file=sink, width=width, force_terminal=sys.stdout.isatty(), highlight=False)
     out.print(grid)
-    return sink.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in sink.getvalue().splitlines())
 
 
 def profile(found: dict[str, Any]) -> str:
@@ -98,7 +112,7 @@ def profile(found: dict[str, Any]) -> str:
     heads = ["column", "type", "nulls", "distinct", "min", "median or top", "max"]
     whole = found.get("table") or {}
     stored = f", {size(whole['bytes'])}" if whole.get("bytes") else ""
-    head = f"{found['rows']:,} rows{stored}"
+    head = f"{many(found['rows'], 'row')}{stored}"
     return "\n".join([head, table(heads, rows, "2 3"), *_remarks(found, whole)])
 
 
@@ -162,7 +176,7 @@ def log(found: dict[str, Any]) -> str:
 def diff(found: dict[str, Any]) -> str:
     """What changed, in words."""
     parts = [
-        f"{found['added']:,} rows added",
+        f"{many(found['added'], 'row')} added",
         f"{found['removed']:,} removed",
         f"{found['updated']:,} updated",
     ]
@@ -180,14 +194,16 @@ def spec(found: dict[str, Any]) -> str:
 def written(found: dict[str, Any]) -> str:
     """What a verb that commits did."""
     changes = {
-        "added": "rows added", "dropped": "rows dropped", "restored": "restored",
-        "columns_added": "columns added",
+        "added": ("row", "added"), "dropped": ("row", "dropped"), "restored": ("row", "restored"),
+        "columns_added": ("column", "added"),
     }  # fmt: skip
-    told = ", ".join(f"{found[k]:,} {word}" for k, word in changes.items() if k in found)
+    told = ", ".join(
+        f"{many(found[key], thing)} {done}" for key, (thing, done) in changes.items() if key in found
+    )
     if found["committed"]:
-        return f"{spec(found)}: {told}; {found['rows']:,} rows"
+        return f"{spec(found)}: {told}; {many(found['rows'], 'row')}"
     state = "dry run, nothing written" if found.get("dry_run") else "nothing to commit"
-    return f"{found['dataset']}: {told} ({state}); {found['rows']:,} rows"
+    return f"{found['dataset']}: {told} ({state}); {many(found['rows'], 'row')}"
 
 
 def score(found: dict[str, Any]) -> str:

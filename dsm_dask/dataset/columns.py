@@ -14,9 +14,10 @@ import pyarrow as pa
 from dsm_dask.dataset.column_commit import NewColumns, commit_columns
 from dsm_dask.dataset.column_files import ColumnFile, write_column_file
 from dsm_dask.dataset.commit import Change, change_key, found_before
+from dsm_dask.dataset.fragments import Target
 from dsm_dask.dataset.partition import DatasetPartition, Fragment
 from dsm_dask.dataset.version import Dataset, open_for_writing
-from dsm_dask.dataset.write import Target, Written
+from dsm_dask.dataset.write import Written
 from dsm_dask.engine import Engine
 from dsm_dask.errors import PartitionFailed, SchemaError
 from dsm_dask.table import check_columns

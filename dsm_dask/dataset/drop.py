@@ -13,11 +13,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from dsm_dask import storage
-from dsm_dask.dataset.commit import Change, ObjectRecord, change_key, checksum, commit, found_before
+from dsm_dask.dataset import deletion_vectors
+from dsm_dask.dataset.commit import (
+    Change,
+    ObjectRecord,
+    change_key,
+    checksum_of,
+    commit,
+    found_before,
+)
+from dsm_dask.dataset.fragments import Target
 from dsm_dask.dataset.lance_calls import lance_call
-from dsm_dask.dataset.partition import DatasetPartition, Fragment, lance_io, live_rows
+from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
 from dsm_dask.dataset.version import Dataset, changes_of, open_for_writing, properties
-from dsm_dask.dataset.write import Target, Written
+from dsm_dask.dataset.write import Written
 from dsm_dask.engine import Engine
 from dsm_dask.where import Where
 
@@ -134,20 +143,21 @@ class _DropFrom:
         offsets = self.chooser.offsets(partition, fragment)
         if self.dry_run or not len(offsets):
             return Dropped(fragment.id, len(offsets), None)
-        dataset = partition.snapshot.open()
-        with lance_call(partition.snapshot.uri), lance_io(dataset):
-            left = dataset.get_fragment(fragment.id).delete_rows(offsets.tolist())
-        if left is None:
+        gone = np.zeros(fragment.physical_rows, np.bool_)
+        if fragment.deletions:
+            gone[:] = True
+            gone[live_rows(partition, fragment)[0]] = False
+        gone[offsets] = True
+        count = int(np.count_nonzero(gone))
+        if count == len(gone):
             return Dropped(fragment.id, len(offsets), None)
-        metadata = left.to_json()
-        record = checksum(*self._deletion_object(partition, metadata))
-        return Dropped(fragment.id, len(offsets), json.dumps(metadata), record)
-
-    def _deletion_object(
-        self, partition: DatasetPartition, metadata: dict[str, Any]
-    ) -> tuple[str, str]:
-        file = metadata["deletion_file"]
-        suffix = "arrow" if file["file_type"] == "array" else "bin"
-        name = f"{metadata['id']}-{file['read_version']}-{file['id']}.{suffix}"
-        path = f"{self.prefix}_deletions/{name}"
-        return storage.join(partition.snapshot.uri, path), path
+        dataset = partition.snapshot.open()
+        file = deletion_vectors.deletion_file(dataset.version, count)
+        path = self.prefix + deletion_vectors.deletion_path(fragment.id, file)
+        uri, data = storage.join(partition.snapshot.uri, path), deletion_vectors.encode(gone)
+        storage.write(uri, data, durable=False)  # as Lance writes all that is of a commit
+        with lance_call(partition.snapshot.uri):
+            metadata = dataset.get_fragment(fragment.id).metadata
+        metadata.deletion_file = file
+        record = checksum_of(data, path)
+        return Dropped(fragment.id, len(offsets), json.dumps(metadata.to_json()), record)

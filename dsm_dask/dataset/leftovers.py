@@ -4,6 +4,7 @@
   may be about to commit. Those of committed runs stay, also when the version itself was forgotten:
   they tell why rows were dropped.
 * Keys and indexes of partitions that no version has any more. Losing these loses only time.
+* Names of classes that no column of any version is of, also a week after they were written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Sequence
 
 from dsm_dask import storage
+from dsm_dask.dataset.class_names import referred, uri_of
 from dsm_dask.dataset.commit import checksums_folder
 from dsm_dask.dataset.partition import open_lance
 from dsm_dask.dataset.version import Dataset, properties
@@ -35,15 +37,19 @@ def unused(dataset: Dataset, older_than: dt.timedelta, *, forgetting: bool) -> l
     versions of this branch that ``gc`` would forget count as gone already."""
     before = time.time() - older_than.total_seconds()
     root = storage.join(dataset.uri, "_dsm")
-    runs, keys, index = (
-        storage.listing(storage.join(root, name)) for name in ("runs", "keys", "index")
+    runs, keys, index, classes = (
+        storage.listing(storage.join(root, name)) for name in ("runs", "keys", "index", "classes")
     )
-    old_runs = _older(runs, min(before, time.time() - WEEK))
+    long_ago = min(before, time.time() - WEEK)
+    old_runs, old_classes = _older(runs, long_ago), _older(classes, long_ago)
     old_kept = _older([*keys, *index], before)
-    if not (old_runs or old_kept):
+    if not (old_runs or old_kept or old_classes):
         return []
     versions = _versions(dataset, before if forgetting else None)
     found = _uncommitted(dataset, old_runs, versions) if old_runs else []
+    if old_classes:
+        named = {uri_of(dataset.uri, d) for version in versions for d in referred(version)}
+        found += [item for item in old_classes if item.uri not in named]
     if old_kept:
         used = {whose for version in versions for whose in _rows_of(version)}
         gone = [item for item in keys if not _is_used(item, used)]

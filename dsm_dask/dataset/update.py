@@ -34,10 +34,10 @@ from dsm_dask.dataset.corrections import (
     read_corrections,
 )
 from dsm_dask.dataset.fitting import encoded
+from dsm_dask.dataset.fragments import Target, storable
 from dsm_dask.dataset.links import changed_name
 from dsm_dask.dataset.partition import DatasetPartition, Fragment
 from dsm_dask.dataset.version import Dataset, changes_of, open_for_writing, properties, spec_of
-from dsm_dask.dataset.write import Target, storable
 from dsm_dask.engine import Engine, Mark
 from dsm_dask.errors import PartitionFailed
 from dsm_dask.sources.schema import spelled

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from dsm_dask import storage
+from dsm_dask.dataset import class_names
 from dsm_dask.dataset.commit import ObjectRecord, checksum, read_checksums
 from dsm_dask.dataset.links import list_uri, load
 from dsm_dask.dataset.version import Dataset, open_dataset
@@ -68,12 +69,15 @@ def verify(data: str | Dataset, *, engine: Engine) -> Verified:
     other_checks = [
         _Unrecorded(dataset.uri, tuple(others[i : i + step])) for i in range(0, len(others), step)
     ]
-    found = engine.map(_check, [*source_checks, *object_checks, *other_checks], label="Verifying")
+    names = tuple(sorted(class_names.referred(dataset)))
+    name_checks = [_ClassNames(dataset.uri, names)] if names else []
+    checks = [*source_checks, *object_checks, *other_checks, *name_checks]
+    found = engine.map(_check, checks, label="Verifying")
     return Verified(
         dataset=dataset.name,
         version=dataset.version,
         sources=len(sources),
-        objects=len(paths),
+        objects=len(paths) + len(names),
         unrecorded=len(others),
         damaged=tuple({d.uri: d for d in [*(d for g in found for d in g), *lost]}.values()),
     )
@@ -147,6 +151,19 @@ class _Objects:
         if now.xxh3 != record.xxh3:
             return Damage(uri, "the object's bytes are not those that were written")
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _ClassNames:
+    """Lists of names that are called by their digests."""
+
+    root: str
+    digests: tuple[str, ...]
+
+    def run(self) -> list[Damage]:
+        lost = [digest for digest in self.digests if class_names.kept(self.root, digest) is None]
+        told = "the list of names of classes is gone, or not what was written"
+        return [Damage(class_names.uri_of(self.root, digest), told) for digest in lost]
 
 
 @dataclasses.dataclass(frozen=True)

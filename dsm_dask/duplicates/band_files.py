@@ -2,21 +2,30 @@
 
 Little-endian: :data:`HEAD` u64 (magic, XXH3-64 of the rest of the head with marks and sums, digest
 of the rows, rows, keys, digests, copies, empty, nulls, short, unspaced, XXH3-64 of the copies and
-of the rows, step of the keys and of the digests, earlier blocks); for the keys and the digests as
-many u64 as :data:`MARKS` says (every ``step``-th first number) and as many XXH3-64 of the records
-from a mark to the next one; the keys (band key, row id), ascending; the digests (two u64 that rows
-of the same shingles share, row id), ascending; the copies, pairs of row ids (first, copy), by copy;
-all row ids, ascending; what is special about each row, u8 (the bits of :data:`KINDS`).
+of the rows, step of the keys and of the digests, earlier blocks, smallest row id, whether row ids
+are listed); for the keys and the digests as many u64 as :data:`MARKS` says (every ``step``-th first
+number) and as many XXH3-64 of the records from a mark to the next one; the keys (48 bits of a band
+key and 16 of its row, see :mod:`dsm_dask.duplicates.row_places`), ascending; the digests (two u64
+that rows of the same shingles share, row id), ascending; the copies, pairs of row ids (first,
+copy), by copy; all row ids, ascending (u64 when they are listed, else u16: how far each is from the
+smallest); what is special about each row, u8 (the bits of :data:`KINDS`).
+
+48 bits of a key are enough: of a billion rows with 21 keys each, some two in a thousand
+share one by chance with another row. Half the bytes are half of what a run writes and reads.
 
 Whatever is read is checked against its sum first: :class:`~dsm_dask.duplicates.damage.DamagedFile`
 is raised when it is not what was written. A partition of many rows has several files; the last one
 says how many came before it.
+
+What travels of a file is a description of some hundred bytes; whoever reads it takes marks and sums
+from the head, which a worker reads once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -28,18 +37,23 @@ import xxhash
 from dsm_dask import storage
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
 from dsm_dask.duplicates.gone import Gone, renamed
+from dsm_dask.duplicates.row_places import RowPlaces, keys_of
 from dsm_dask.errors import NotFound
 
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 
-MAGIC = int.from_bytes(b"dsmband4", "little")
-HEAD = 16
-KEY, DIGEST = 2, 3
-"""Numbers in a record: (band key, row id), and (two of a digest, row id)."""
+MAGIC = int.from_bytes(b"dsmband5", "little")
+HEAD = 18
+KEY, DIGEST = 1, 3
+"""Numbers in a record: band key and row packed into one; two of a digest and the row id."""
 
 MARKS = {KEY: 512, DIGEST: 64}
+_MARKS_AT = {KEY: HEAD, DIGEST: HEAD + 2 * MARKS[KEY]}
 _START = (HEAD + 2 * sum(MARKS.values())) * 8
+HEADS = 2048
+"""Heads that a worker remembers, of 9 KB each."""
+
 SUFFIX = ".bands"
 STEP = 1024
 
@@ -49,59 +63,72 @@ KINDS = {"empty": 1, "nulls": 2, "short": 4, "unspaced": 8}
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """Records of ``width`` u64, ascending by the first number: how many, every ``step``-th first
-    number, and XXH3-64 of the records from each of these to the next. Both are u64 as bytes, since
-    each task of grouping holds the descriptions of all files."""
+    """Records of ``width`` u64, ascending by the first number: how many, and how many there are
+    from one mark to the next."""
 
     width: int
     count: int
     step: int
-    marks: bytes
-    sums: bytes
 
     @staticmethod
     def of(records: U64) -> Section:
         """The description of ``records``, of shape (records, width)."""
         count, width = records.shape
-        step = max(STEP, -(-count // MARKS[width]))
-        marks = records[::step, 0].astype("<u8", copy=False).tobytes()
-        return Section(width, count, step, marks, _sums(records, step))
+        return Section(width, count, max(STEP, -(-count // MARKS[width])))
 
     @property
     def size(self) -> int:
         return self.count * self.width * 8
 
-    def between(self, uri: str, start: int, low: int, high: int) -> U64:
+    def marks(self, head: U64) -> tuple[U64, U64]:
+        """The places in a head for every ``step``-th first number, and for XXH3-64 of the records
+        from each of these to the next."""
+        at, marks = _MARKS_AT[self.width], -(-self.count // self.step)
+        sums_at = at + MARKS[self.width]
+        return head[at : at + marks], head[sums_at : sums_at + marks]
+
+    def mark(self, head: U64, records: U64) -> None:
+        """Fill these places."""
+        marks, sums = self.marks(head)
+        marks[:], sums[:] = records[:: self.step, 0], _sums(records, self.step)
+
+    def between(self, head: U64, uri: str, start: int, low: int, high: int) -> U64:
         """Records of an object, in which the section begins at byte ``start``, of which the first
         number is from ``low`` to ``high``, both included."""
-        marks = np.frombuffer(self.marks, "<u8")
+        marks, _ = self.marks(head)
         first = max(0, int(np.searchsorted(marks, np.uint64(low))) - 1)
         last = int(np.searchsorted(marks, np.uint64(high), "right"))
         if first >= last:
             return np.empty((0, self.width), np.uint64)
-        records = self._from_mark_to_mark(uri, start, first, last)
+        records = self._from_mark_to_mark(head, uri, start, first, last)
         begin = np.searchsorted(records[:, 0], np.uint64(low))
         end = np.searchsorted(records[:, 0], np.uint64(high), "right")
         return records[begin:end]
 
-    def check(self, uri: str, start: int) -> None:
+    def check(self, head: U64, uri: str, start: int) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""
-        if self.marks:
-            self._from_mark_to_mark(uri, start, 0, len(self.marks) // 8)
+        if self.count:
+            self._from_mark_to_mark(head, uri, start, 0, len(self.marks(head)[0]))
 
-    def _from_mark_to_mark(self, uri: str, start: int, first: int, last: int) -> U64:
+    def checked(self, head: U64, uri: str, data: memoryview, first: int = 0) -> U64:
+        """The records in ``data``, which begins at a mark."""
+        records = np.frombuffer(data, "<u8").reshape(-1, self.width)
+        sums = _sums(records, self.step)
+        wanted = self.marks(head)[1][first : first + len(sums)]
+        check(np.array_equal(sums, wanted), uri)
+        return records
+
+    def _from_mark_to_mark(self, head: U64, uri: str, start: int, first: int, last: int) -> U64:
         begin, end = first * self.step, min(self.count, last * self.step)
         record = self.width * 8
         with reading(uri):
             (data,) = storage.read_ranges(uri, [(start + begin * record, start + end * record)])
-        records = np.frombuffer(data, "<u8").reshape(-1, self.width)
-        check(_sums(records, self.step) == self.sums[8 * first : 8 * last], uri)
-        return records
+        return self.checked(head, uri, data, first)
 
 
-def _sums(records: U64, step: int) -> bytes:
+def _sums(records: U64, step: int) -> U64:
     parts = (records[start : start + step] for start in range(0, len(records), step))
-    return np.array([xxhash.xxh3_64_intdigest(part.data) for part in parts], "<u8").tobytes()
+    return np.array([xxhash.xxh3_64_intdigest(part.data) for part in parts], "<u8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +160,8 @@ class BandFile:
     """Rows of the partition now."""
     stored: int
     """Rows of the partition when the file was written."""
+    head: int
+    """XXH3-64 of the head."""
     keys: Section
     digests: Section
     copies: int
@@ -140,6 +169,10 @@ class BandFile:
     """Of the rows of the partition now."""
     sums: bytes
     """XXH3-64 of the copies and of the rows."""
+    first: int = 0
+    """The smallest row id."""
+    listed: bool = False
+    """Whether places are numbers in the list of rows."""
     made: bool = False
     """Whether this run wrote it."""
     gone: Gone | None = None
@@ -147,15 +180,19 @@ class BandFile:
     @staticmethod
     def of(row: Sequence[Any]) -> BandFile:
         """The description that :func:`dataclasses.astuple` made ``row`` of."""
-        *told, keys, digests, copies, counts, sums, made, gone = row
+        *told, keys, digests, copies, counts, sums, first, listed, made, gone = row
         return BandFile(
-            *told, Section(*keys), Section(*digests), copies, Counts(*counts), sums, made,
-            None if gone is None else Gone(*gone),
+            *told, Section(*keys), Section(*digests), copies, Counts(*counts), sums, first, listed,
+            made, None if gone is None else Gone(*gone),
         )  # type: ignore[call-arg]  # fmt: skip
 
     @property
     def size(self) -> int:
-        return self._rows_at + 9 * self.stored
+        return self._rows_at + self._rows_size
+
+    @property
+    def _rows_size(self) -> int:
+        return (9 if self.listed else 3) * self.stored
 
     @property
     def _digests_at(self) -> int:
@@ -170,12 +207,27 @@ class BandFile:
         return self._copies_at + 16 * self.copies
 
     def keys_between(self, low: int, high: int) -> U64:
-        """(band key, row id) of keys from ``low`` to ``high``, both included, ascending."""
-        return self.left(self.keys.between(self.uri, _START, low, high))
+        """Packed keys from ``low`` to ``high``, both included, ascending: with rows that are gone,
+        too (see :meth:`unpacked`)."""
+        found: U64 = self.keys.between(self._head(), self.uri, _START, low, high)[:, 0]
+        return found
+
+    def unpacked(self, keys: U64) -> U64:
+        """(band key, row id) of packed keys, of rows that are not gone."""
+        rows = self.row_places().rows(keys)
+        return self.left(np.stack([keys_of(keys), rows], axis=1))
+
+    def row_places(self) -> RowPlaces:
+        """What tells rows by their places."""
+        return RowPlaces(self.first, self._all_rows()[0] if self.listed else None)
 
     def digests_between(self, low: int, high: int) -> U64:
         """(two numbers of a digest, row id), the first from ``low`` to ``high``, both included."""
-        return self.left(self.digests.between(self.uri, self._digests_at, low, high))
+        start = self._digests_at
+        return self.left(self.digests.between(self._head(), self.uri, start, low, high))
+
+    def _head(self) -> U64:
+        return _head_of(self.uri, self.head)
 
     def left(self, records: U64) -> U64:
         """Records of rows that are not gone; successors instead of firsts that are."""
@@ -187,19 +239,17 @@ class BandFile:
         return records[~np.isin(records[:, -1], gone)]
 
     def records(self) -> tuple[U64, U64, U64]:
-        """All keys, digests and copies as they were written, at once: with rows that are gone, too
-        (see :meth:`left`)."""
-        bounds = (_START, self._digests_at, self._copies_at, self._rows_at)
+        """All packed keys, of shape (keys, 1), digests and copies as they were written, at once:
+        with rows that are gone, too (see :meth:`left`)."""
+        bounds = (0, _START, self._digests_at, self._copies_at, self._rows_at)
         with reading(self.uri):
-            (data,) = storage.read_ranges(self.uri, [(_START, self._rows_at)])
-        parts = [data[a - _START : b - _START] for a, b in itertools.pairwise(bounds)]
-        found = []
-        for section, part in zip((self.keys, self.digests), parts, strict=False):
-            records = np.frombuffer(part, "<u8").reshape(-1, section.width)
-            check(_sums(records, section.step) == section.sums, self.uri)
-            found.append(records)
-        self._check_end(parts[2], 0)
-        return found[0], found[1], np.frombuffer(parts[2], "<u8").reshape(-1, 2)
+            (data,) = storage.read_ranges(self.uri, [(0, self._rows_at)])
+        parts = [data[a:b] for a, b in itertools.pairwise(bounds)]
+        head = _checked_head(parts[0], self.uri, self.head)
+        keys = self.keys.checked(head, self.uri, parts[1])
+        digests = self.digests.checked(head, self.uri, parts[2])
+        self._check_end(parts[3], 0)
+        return keys, digests, np.frombuffer(parts[3], "<u8").reshape(-1, 2)
 
     def named_before(self, rows: U64) -> U64:
         """Row ids, and those of firsts that are gone and that these are the successors of."""
@@ -235,8 +285,8 @@ class BandFile:
 
     def check(self) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""
-        self.keys.check(self.uri, _START)
-        self.digests.check(self.uri, self._digests_at)
+        self.keys.check(self._head(), self.uri, _START)
+        self.digests.check(self._head(), self.uri, self._digests_at)
         self._all_copies()
         self._all_rows()
 
@@ -245,10 +295,11 @@ class BandFile:
         return np.frombuffer(data, "<u8").reshape(-1, 2)
 
     def _all_rows(self) -> tuple[U64, U8]:
-        data = self._read(self._rows_at, 9 * self.stored, 1)
-        return np.frombuffer(data, "<u8", self.stored), np.frombuffer(
-            data, np.uint8, self.stored, 8 * self.stored
-        )
+        data = self._read(self._rows_at, self._rows_size, 1)
+        rows: U64 = np.frombuffer(data, "<u8" if self.listed else "<u2", self.stored)
+        if not self.listed:
+            rows = rows.astype(np.uint64) + np.uint64(self.first)
+        return rows, np.frombuffer(data, np.uint8, offset=self._rows_size - self.stored)
 
     def _read(self, start: int, size: int, sum_at: int) -> memoryview:
         with reading(self.uri):
@@ -264,28 +315,31 @@ class BandFile:
 def encode(
     digest: int, earlier: int, keys: U64, digests: U64, copies: U64, rows: U64, kinds: U8
 ) -> tuple[bytes, BandFile]:
-    """The bytes of a file, and its description without a place. ``keys`` (of shape (keys, 2)),
+    """The bytes of a file, and its description without a place. ``keys`` (packed),
     ``digests`` (of shape (rows with keys, 3)) and ``rows`` are ascending, ``kinds`` are those of
     ``rows``."""
-    last = rows.astype("<u8", copy=False).tobytes() + kinds.tobytes()
+    places = RowPlaces.of(rows)
+    listed = places.listed is not None
+    last = (rows.astype("<u8") if listed else places.places(rows).astype("<u2")).tobytes()
+    last += kinds.tobytes()
     pairs = copies.astype("<u8", copy=False).tobytes()
     ends = [xxhash.xxh3_64_intdigest(pairs), xxhash.xxh3_64_intdigest(last)]
+    keys = keys.reshape(-1, KEY)
     sections = (Section.of(keys), Section.of(digests))
     counts = Counts.of(kinds)
     counted = [section.count for section in sections]
     told = [digest, len(rows), *counted, len(copies), *dataclasses.astuple(counts), *ends]
     steps = [section.step for section in sections]
     head = np.zeros(_START // 8, "<u8")
-    head[2:HEAD] = np.array([*told, *steps, earlier], "<u8")
-    at = HEAD
-    for section in sections:
-        most, marks = MARKS[section.width], len(section.marks) // 8
-        head[at : at + marks] = np.frombuffer(section.marks, "<u8")
-        head[at + most : at + most + marks] = np.frombuffer(section.sums, "<u8")
-        at += 2 * most
-    head[:2] = np.array([MAGIC, xxhash.xxh3_64_intdigest(head[2:].tobytes())], "<u8")
+    head[2:HEAD] = np.array([*told, *steps, earlier, places.first, listed], "<u8")
+    for section, records in zip(sections, (keys, digests), strict=True):
+        section.mark(head, records)
+    whole = xxhash.xxh3_64_intdigest(head[2:].tobytes())
+    head[:2] = np.array([MAGIC, whole], "<u8")
     size, sums = len(rows), np.array(ends, "<u8").tobytes()
-    file = BandFile("", size, size, *sections, len(copies), counts, sums, True)
+    file = BandFile(
+        "", size, size, whole, *sections, len(copies), counts, sums, places.first, listed, True
+    )
     bodies = (part.astype("<u8", copy=False).data for part in (keys, digests))
     return b"".join([head.tobytes(), *bodies, pairs, last]), file
 
@@ -311,6 +365,20 @@ def read_blocks(uri: str) -> tuple[list[BandFile], int] | None:
     return [*found, file], digest
 
 
+@functools.lru_cache(maxsize=HEADS)
+def _head_of(uri: str, wanted: int) -> U64:
+    """The head of a file, of which the sum is known: another one is never taken for it."""
+    with reading(uri):
+        (raw,) = storage.read_ranges(uri, [(0, _START)])
+    return _checked_head(bytes(raw), uri, wanted)  # a copy: what was read may be a part of more
+
+
+def _checked_head(raw: bytes | memoryview, uri: str, wanted: int) -> U64:
+    head: U64 = np.frombuffer(raw, "<u8")
+    check(int(head[1]) == wanted == xxhash.xxh3_64_intdigest(raw[16:]), uri)
+    return head
+
+
 def _read_head(uri: str) -> tuple[BandFile, int, int] | None:
     with contextlib.suppress(NotFound, DamagedFile):
         size = storage.info(uri).size
@@ -324,17 +392,15 @@ def _read_head(uri: str) -> tuple[BandFile, int, int] | None:
 
 def _described(uri: str, raw: memoryview, size: int) -> tuple[BandFile, int, int] | None:
     head = np.frombuffer(raw, "<u8")
-    magic, whole, digest, rows, keys, digests, copies, *more, earlier = head[:HEAD].tolist()
+    magic, whole, digest, rows, keys, digests, copies, *more = head[:HEAD].tolist()
     if magic != MAGIC or whole != xxhash.xxh3_64_intdigest(raw[16:]):
         return None
-    sections, at = [], HEAD
-    for width, count, step in zip((KEY, DIGEST), (keys, digests), more[6:8], strict=True):
-        marks = -(-count // step)
-        told = head[at : at + marks], head[at + MARKS[width] : at + MARKS[width] + marks]
-        sections.append(Section(width, count, step, told[0].tobytes(), told[1].tobytes()))
-        at += 2 * MARKS[width]
+    sections = (Section(KEY, keys, more[6]), Section(DIGEST, digests, more[7]))
     sums = np.array(more[4:6], "<u8").tobytes()
-    found = BandFile(uri, rows, rows, sections[0], sections[1], copies, Counts(*more[:4]), sums)
+    earlier, first, listed = more[8:]
+    found = BandFile(
+        uri, rows, rows, whole, *sections, copies, Counts(*more[:4]), sums, first, bool(listed)
+    )  # fmt: skip
     return (found, digest, earlier) if size == found.size else None
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import xxhash
 
 from dsm_dask import storage
+from dsm_dask.duplicates import row_places
 from dsm_dask.duplicates.band_files import (
     KINDS,
     SUFFIX,
@@ -39,8 +40,8 @@ from dsm_dask.table import ROW_ID, Partition
 
 U64 = npt.NDArray[np.uint64]
 
-BLOCK = 1 << 18
-"""Rows in a file, about."""
+BLOCK = row_places.MOST
+"""Rows in a file, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +97,19 @@ class WriteBands:
         files: list[BandFile] = []
         block = _Block(self.minhash)
         for batch in partition.read([self.column, ROW_ID]):
-            for start in range(0, batch.num_rows, 1 << 16):
-                if block.rows >= BLOCK:
-                    data, file = block.encoded(digest, 0)
-                    uri = _stored(self.folders, earlier_name(name, len(files)), data)
-                    files.append(dataclasses.replace(file, uri=uri))
-                    block = _Block(self.minhash)
-                part = batch.slice(start, 1 << 16)
-                block.add(part.column(0), part.column(1).to_numpy())
+            start = 0
+            while start < batch.num_rows:
+                rest = batch.slice(start)
+                ids = rest.column(1).to_numpy()
+                count = block.room_for(ids)
+                if count:
+                    block.add(rest.column(0).slice(0, count), ids[:count])
+                    start += count
+                    continue
+                data, file = block.encoded(digest, 0)
+                uri = _stored(self.folders, earlier_name(name, len(files)), data)
+                files.append(dataclasses.replace(file, uri=uri))
+                block = _Block(self.minhash)
         data, file = block.encoded(digest, len(files))
         return [*files, dataclasses.replace(file, uri=_stored(self.folders, name, data))]
 
@@ -119,6 +125,16 @@ class _Block:
         self._digests = [np.empty((0, 2), np.uint64)]
         self._kinds = [np.empty(0, np.uint8)]
         self.rows = 0
+
+    def room_for(self, rows: U64) -> int:
+        """How many of some rows to take before the block is full: they need not be listed, unless
+        it would be less than half full."""
+        most = min(len(rows), BLOCK - self.rows)
+        least = self._every[1][0] if self.rows else rows[0]
+        far = np.flatnonzero((rows[:most] < least) | (rows[:most] - least >= row_places.MOST))
+        if len(far) and 2 * (self.rows + far[0]) >= BLOCK:
+            return int(far[0])
+        return most
 
     def add(self, texts: Any, rows: U64) -> None:
         signed = self._minhash.sign(texts)
@@ -137,18 +153,17 @@ class _Block:
 
     def encoded(self, digest: int, earlier: int) -> tuple[bytes, BandFile]:
         """The bytes of the file, and its description without a place."""
-        from dsm_dask.stats.kernels import sort_pairs
+        from dsm_dask.stats.kernels import sort
 
         rows = np.concatenate(self._told)
         digests, first, copies = _copies(np.concatenate(self._digests), rows)
-        told = np.concatenate(self._keys)[first].reshape(-1)
-        self._keys = self._digests = []
-        pairs = sort_pairs(told, np.repeat(rows[first], self._minhash.bands))
-        keys = np.stack(pairs, axis=1)
         whole = np.concatenate(self._every)
         order = np.argsort(whole, kind="stable")
-        kinds = np.concatenate(self._kinds)[order]
-        return encode(digest, earlier, keys, digests, copies, whole[order], kinds)
+        whole, kinds = whole[order], np.concatenate(self._kinds)[order]
+        places = row_places.RowPlaces.of(whole).places(rows[first])
+        told = row_places.packed(np.concatenate(self._keys)[first], places[:, None])
+        self._keys = self._digests = []
+        return encode(digest, earlier, sort(told.reshape(-1)), digests, copies, whole, kinds)
 
 
 def digest_of(fingerprint: str) -> int:

@@ -1,14 +1,16 @@
 """Candidates: rows that share a band key, found a range of keys at a time.
 
-A task reads its range of keys from every band file, sorts them, and links the rows of each run of
-equal keys with the smallest one: a bucket of n rows gives n - 1 edges, never n². It does the same
-with its range of digests: rows of one digest have the same shingles, and need not be compared.
+A task reads its range of keys from every band file, sorts those that come more than once, and links
+the rows of each run of equal keys with the smallest one: a bucket of n rows gives n - 1 edges,
+never n². It does the same with its range of digests: rows of one digest have the same shingles, and
+need not be compared.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +21,19 @@ from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
 from dsm_dask.duplicates.lookups import FIELDS, LookedUp, Numbered, look_up
+from dsm_dask.duplicates.row_places import BITS, limit
 from dsm_dask.duplicates.shares import read_shares, side_by_side
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
-RANGE = 3_000_000
-"""Keys that one task sorts, about."""
+RANGE = 6_000_000
+"""Keys that one task holds, about."""
+
+_ROOM = 16
+"""Slots a key, at least: so few come more than once by chance."""
 
 LEAST_RANGES = 2
 
@@ -102,11 +110,8 @@ class _Range:
     def run(self) -> tuple[tuple[EdgeFile, EdgeFile, EdgeFile], tuple[str, ...]]:
         files = _listed(self.listed)
         damaged: list[str] = []
-        more = (self.known.keys, self.known.digests)
-        keys, nodes = self._records(files, BandFile.keys_between, KEY, more[0], damaged).T
-        edges = edges_of(*_linked(keys, nodes), np.nan)
-        digests = self._records(files, BandFile.digests_between, DIGEST, more[1], damaged)
-        same = edges_of(*_same(digests), self.similarity)
+        edges = edges_of(*_linked(*self._shared(files, damaged)), np.nan)
+        same = edges_of(*_same(self._digests(files, damaged)), self.similarity)
         copies = self._copies(files[self.number :: self.ranges], damaged)
         kinds = (("candidates", edges), ("same", same), ("copies", copies))
         written = (
@@ -115,34 +120,56 @@ class _Range:
         )
         return tuple(written), tuple(damaged)  # type: ignore[return-value]
 
-    def _records(
-        self,
-        files: Sequence[tuple[int, BandFile]],
-        between: Callable[[BandFile, int, int], U64],
-        width: int,
-        known: Sequence[str],
-        damaged: list[str],
-    ) -> U64:
-        """The records of this range of all files, with nodes instead of row ids, and of what is
-        ``known``."""
-        low = (self.number << 64) // self.ranges
-        high = ((self.number + 1) << 64) // self.ranges - 1
-        read = side_by_side(
-            lambda one: read_or_name(lambda: between(one[1], low, high), damaged), files
-        )
-        found = [
-            (table, part) for (table, _), part in zip(files, read, strict=True) if part is not None
+    def _shared(self, files: Sequence[Numbered], damaged: list[str]) -> tuple[U64, U64]:
+        """Keys of this range with nodes, of all files and of what is known: all that come more than
+        once, and a few others."""
+        low, high = self._bounds
+        found = _read(lambda file: file.keys_between(low, high), files, damaged)
+        told = self._known(self.known.keys, KEY)
+        told = told[np.argsort(told[:, 0], kind="stable")]
+        runs = [told[:, 0], *(keys for _, keys in found)]
+        ends = np.cumsum([0, *map(len, runs)])
+        records = np.concatenate(runs)
+        del runs
+        chosen = np.split(_maybe_shared(records, ends, low, high), ends[1:-1])
+        told = told[chosen[0]]
+        parts = np.split(records, ends[1:-1])[1:]
+        some = [
+            (one, keys[there])
+            for (one, _), keys, there in zip(found, parts, chosen[1:], strict=True)
         ]
-        del read
-        told = _numbers(read_shares(known, self.number, self.ranges, FIELDS[width]), width)
-        every = np.empty((sum(len(part) for _, part in found) + len(told), width), np.uint64, "F")
+        del records, parts, found
+        waits = any(file.listed or file.gone is not None for _, file in files)
+        unpacked = side_by_side(
+            lambda one: read_or_name(lambda: _with_nodes(one[0], one[1]), damaged),
+            some,
+            waits=waits,
+        )
+        every = np.concatenate([told, *(part for part in unpacked if part is not None)])
+        return every[:, 0].copy(), every[:, 1].copy()
+
+    def _digests(self, files: Sequence[Numbered], damaged: list[str]) -> U64:
+        """The digests of this range with nodes, of all files and of what is known."""
+        low, high = self._bounds
+        found = _read(lambda file: file.digests_between(low, high), files, damaged)
+        told = self._known(self.known.digests, DIGEST)
+        every = np.empty((sum(len(part) for _, part in found) + len(told), DIGEST), np.uint64, "F")
         every[: len(told)] = told
         at = len(told)
-        for table, part in found:
+        for (table, _), part in found:
             every[at : at + len(part)] = part
             every[at : at + len(part), -1] = nodes_of(part[:, -1], table)
             at += len(part)
         return every
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        return limit(self.number, self.ranges), limit(self.number + 1, self.ranges) - 1
+
+    def _known(self, uris: Sequence[str], kind: int) -> U64:
+        records = read_shares(uris, self.number, self.ranges, FIELDS[kind])
+        found: U64 = np.ascontiguousarray(records).view("<u8").reshape(-1, len(FIELDS[kind]))
+        return found
 
     def _copies(
         self, files: Sequence[tuple[int, BandFile]], damaged: list[str]
@@ -157,8 +184,35 @@ class _Range:
         return edges_of(every[:, 0], every[:, 1], self.similarity)
 
 
-def _numbers(records: npt.NDArray[np.void], width: int) -> U64:
-    found: U64 = np.ascontiguousarray(records).view("<u8").reshape(-1, width)
+def _read(
+    between: Callable[[BandFile], T], files: Sequence[Numbered], damaged: list[str]
+) -> list[tuple[Numbered, T]]:
+    """What ``between`` reads of each file; those that are damaged are listed instead."""
+    read = side_by_side(lambda one: read_or_name(lambda: between(one[1]), damaged), files)
+    return [(one, part) for one, part in zip(files, read, strict=True) if part is not None]
+
+
+def _with_nodes(one: Numbered, keys: U64) -> U64:
+    """(band key, node) of packed keys."""
+    table, file = one
+    found = file.unpacked(keys)
+    found[:, 1] = nodes_of(found[:, 1], table)
+    return found
+
+
+def _maybe_shared(records: U64, ends: npt.NDArray[np.int64], low: int, high: int) -> Mask:
+    """Which packed keys from ``low`` to ``high``, in ascending runs up to ``ends``, may come more
+    than once."""
+    from dsm_dask.duplicates import band_kernels
+
+    bits = (high - low).bit_length()
+    slots = max(band_kernels.SLOTS, _ROOM * len(records)).bit_length()
+    slot = max(BITS, bits - slots)
+    chunk = slot + band_kernels.SLOTS.bit_length() - 1
+    chunks = ((high - low) >> chunk) + 1
+    found: Mask = band_kernels.shared(
+        records, ends, np.uint64(low), chunks, np.uint64(chunk), np.uint64(slot)
+    )
     return found
 
 
@@ -181,7 +235,7 @@ def _same(digests: U64) -> tuple[U64, U64]:
     return _stars(some[:, 0], some[:, 1], nodes=some[:, 2])
 
 
-def _repeated(keys: U64) -> npt.NDArray[np.bool_]:
+def _repeated(keys: U64) -> Mask:
     """Whether each of ascending keys comes more than once."""
     again = keys[1:] == keys[:-1]
     found = np.zeros(len(keys), np.bool_)

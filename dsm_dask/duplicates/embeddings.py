@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from dsm_dask.arrays import plain, plain_type
 from dsm_dask.dataset.columns import add_columns
 from dsm_dask.dataset.version import Dataset, open_for_writing
 from dsm_dask.dataset.write import Written
+from dsm_dask.duplicates.function_identity import function_identity
 from dsm_dask.engine import Engine
 from dsm_dask.errors import DsmError, PartitionFailed, SchemaError, UsageError
 from dsm_dask.table import Partition, check_columns
@@ -175,7 +175,11 @@ class FunctionMap(_OneColumn):
 
     def to_dict(self) -> dict[str, Any]:
         """As in the lineage of a commit."""
-        return {"by": _identity(self.function), "dimension": self.dimension}
+        return {"by": self._identity, "dimension": self.dimension}
+
+    @functools.cached_property
+    def _identity(self) -> str:
+        return function_identity(self.function)
 
     def check(self, dtype: pa.DataType) -> None:
         """Raise UsageError for settings that make no sense."""
@@ -268,13 +272,3 @@ def row_map(
             "How many components the function gives is not known.", valid="Give dimension=."
         )
     return FunctionMap(column, function, dimension, batch_size, name)
-
-
-def _identity(function: Callable[..., Any]) -> str:
-    """What tells functions of one name apart, in every process: their code, if they have any."""
-    label = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return label
-    text = repr((code.co_code, [one for one in code.co_consts if not hasattr(one, "co_code")]))
-    return f"{label}#{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

@@ -66,25 +66,25 @@ class GroupRows:
         return Group(damaged=tuple(damaged)) if found is None else found
 
     def _found(self, bucket: Bucket, damaged: list[str]) -> Group | None:
-        from dsm_dask.duplicates.key_kernels import group
+        from dsm_dask.duplicates.key_kernels import group, losing
 
         held = bucket.read(damaged)
         if held is None:
             return None
-        records, decide = held.records, self.decisions is not None
-        bits = piece_bits(len(records))
-        keys, least, places, sizes, rows, kept = group(records, bucket.bits, bits, decide)
+        records = held.records
+        keys, least, places, sizes = group(records, bucket.bits, piece_bits(len(records)))
         repeated = sizes > 1
         clusters = int(np.count_nonzero(repeated))
         if not clusters:
             return Group()
         most = largest(sizes[repeated], least[repeated], places[repeated], held.counts)
         held = dataclasses.replace(held, records=records[:0].copy())
-        del records, places
         decided = None
         if self.decisions is not None:
+            lost = losing(records, keys, least)
+            del records, places
             uri = storage.join(self.decisions, f"{self.run_id}-{bucket.number:05d}.parquet")
-            decided = _decide(uri, (rows, kept), held, keys, least)
+            decided = _decide(uri, lost, held, keys, least)
         duplicates = int(sizes.sum()) - len(sizes)
         return Group(clusters, duplicates, size_histogram(sizes[repeated]), most, decided)
 
@@ -93,14 +93,15 @@ def _decide(uri: str, found: tuple[U64, U64], held: Held, keys: I32, least: U64)
     """Write the rows that lose, each with the one that is kept: those ``found`` among the first
     rows, and all others. ``keys`` are the numbers of the keys of the first rows."""
     writer = DecisionWriter("exact")
-    pairs = [found]
+    pairs, waiting = [found], len(found[0])
     split = np.split(keys, np.cumsum(held.counts)[:-1])
     for file, share, own in zip(held.files, held.shares, split, strict=True):
-        if sum(len(rows) for rows, _ in pairs) >= DECIDED:
+        if waiting >= DECIDED:
             writer.add(*_joined(pairs))
-            pairs = []
+            pairs, waiting = [], 0
         numbers, rows = file.others(share)
         pairs.append((rows, least[own[numbers]]))
+        waiting += len(rows)
     writer.add(*_joined(pairs))
     data = writer.close()
     storage.write(uri, data)  # durable: a commit refers to it

@@ -51,7 +51,7 @@ def _members(held: Held, skipped: int) -> Records:
     from dsm_dask.duplicates.key_kernels import group, grouped
 
     records = held.records
-    keys, least, _, sizes, _, _ = group(records, skipped, piece_bits(len(records)), False)
+    keys, least, _, sizes = group(records, skipped, piece_bits(len(records)))
     # the rows of the data are the smallest nodes
     wanted = np.flatnonzero((sizes > 1) & (tables_of(least) == 0))
     if not len(wanted):

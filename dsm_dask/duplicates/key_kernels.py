@@ -127,24 +127,21 @@ def left(firsts: Any, rest: Any, live_firsts: Any, live_rest: Any, begins: Any) 
 
 
 @_compiled
-def group(records: Any, skipped: int, bits: int, decide: bool) -> Any:
+def group(records: Any, skipped: int, bits: int) -> Any:
     """Of records of keys that share the first ``skipped`` bits: for each the number of its key; of
-    each key the least row, the number of its record, and how many rows; and, to ``decide``, the
-    rows of records that are not the least of their key, and those that are. They are told together
-    by the next ``bits`` bits."""
+    each key the least row, the number of its record, and how many rows. They are told together by
+    the next ``bits`` bits."""
     prefixes = np.zeros(len(records), np.uint16)
     for i in range(len(records) if bits else 0):
         prefixes[i] = (records[i].high << np.uint64(skipped)) >> np.uint64(64 - bits)
     starts, order = _by_prefix(prefixes, bits)
     most = _most_slots(starts)
-    slots, number = np.empty(most, np.int32), np.empty(most, np.int32)
+    slots = np.empty(most, np.int32)
     high, low = np.empty(most, np.uint64), np.empty(most, np.uint64)
     keys = np.empty(len(records), np.int32)
     least, places = np.empty(len(records), np.uint64), np.empty(len(records), np.int32)
     sizes = np.empty(len(records), np.int64)
-    room = len(records) if decide else 0
-    rows, kept = np.empty(room, np.uint64), np.empty(room, np.uint64)
-    key = lost = 0
+    key = 0
     for prefix in range(len(starts) - 1):
         begin, end, base = starts[prefix], starts[prefix + 1], key
         mask = _table(slots, end - begin)
@@ -159,17 +156,23 @@ def group(records: Any, skipped: int, bits: int, decide: bool) -> Any:
                 low[known], high[known] = one.low, one.high
                 least[key], places[key], sizes[key] = one.row, order[k], 0
                 key += 1
-            number[k - begin] = known
-            sizes[base + known] += one.count
-            if one.row < least[base + known]:
-                least[base + known], places[base + known] = one.row, order[k]
-        for k in range(begin, end):
-            found = base + number[k - begin]
+            found = base + known
             keys[order[k]] = found
-            if decide and records[order[k]].row != least[found]:
-                rows[lost], kept[lost] = records[order[k]].row, least[found]
-                lost += 1
-    return keys, least[:key], places[:key], sizes[:key], rows[:lost], kept[:lost]
+            sizes[found] += one.count
+            if one.row < least[found]:
+                least[found], places[found] = one.row, order[k]
+    return keys, least[:key], places[:key], sizes[:key]
+
+
+@_compiled
+def losing(records: Any, keys: Any, least: Any) -> Any:
+    """The rows of records that are not the least of their key, and those that are."""
+    rows, kept = np.empty(len(records), np.uint64), np.empty(len(records), np.uint64)
+    count = 0
+    for i in range(len(records)):
+        rows[count], kept[count] = records[i].row, least[keys[i]]
+        count += rows[count] != kept[count]
+    return rows[:count], kept[:count]
 
 
 @_compiled

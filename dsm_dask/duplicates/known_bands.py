@@ -20,8 +20,9 @@ from dsm_dask.errors import AccessDenied, CannotWrite, NotFound, StateVersion
 from dsm_dask.table import Partition
 
 NAME = "partitions.known"
-MOST = 4096
-"""Partitions that are told of, at most: 10 KB each. Those of more are looked up by workers."""
+MOST = 1 << 16
+"""Partitions that are told of, at most: some hundred bytes each. Those of more are looked up by
+workers."""
 
 Told = tuple[int, tuple[Any, ...]]
 """The digest of a partition's fingerprint, and the descriptions of its files."""
@@ -54,6 +55,8 @@ class KnownBands:
         digest, rows = self.told.get(worker.name(partition), (None, ()))
         if digest != digest_of(partition.fingerprint):
             return None
+        if any(len(row) != _FIELDS for row in rows):  # as an earlier release described them
+            return None
         files = [BandFile.of((storage.join(self.folder, name), *row)) for name, *row in rows]
         return None if any(file.uri in worker.damaged for file in files) else files
 
@@ -79,6 +82,9 @@ class KnownBands:
 
     def _here(self, file: BandFile) -> bool:
         return file.uri == storage.join(self.folder, storage.name(file.uri))
+
+
+_FIELDS = len(dataclasses.fields(BandFile))
 
 
 def _told(file: BandFile) -> tuple[Any, ...]:

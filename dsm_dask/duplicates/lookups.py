@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +21,22 @@ from dsm_dask import storage
 from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, rows_of, tables_of, write_edges
+from dsm_dask.duplicates.row_places import BITS, keys_of, limit
 from dsm_dask.duplicates.shares import write_shares
 from dsm_dask.duplicates.verified_groups import ascending, within
 from dsm_dask.engine import Engine
 
 U64 = npt.NDArray[np.uint64]
+Int64 = npt.NDArray[np.int64]
 Numbered = tuple[int, BandFile]
 """The number of a table, and one of its band files."""
 
 LEAST_TASKS = 2
 FIELDS = {
-    width: np.dtype([(str(place), "<u8") for place in range(width)]) for width in (KEY, DIGEST)
+    kind: np.dtype([(str(place), "<u8") for place in range(numbers)])
+    for kind, numbers in ((KEY, 2), (DIGEST, 3))
 }
+"""Records of what is found: (band key, node), and (two of a digest, node)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +113,7 @@ class _LookUp:
         damaged: list[str] = []
         wanted = self._wanted(damaged)
         opened = self._opened()
-        parts: dict[int, list[U64]] = {width: [] for width in FIELDS}
+        parts: dict[int, list[U64]] = {kind: [] for kind in FIELDS}
         copies = [np.empty((0, 2), np.uint64)]
         for table, file in self.files:
             rows = rows_of(opened[tables_of(opened) == table])
@@ -120,13 +125,13 @@ class _LookUp:
             if records is None:
                 continue
             rows = file.named_before(rows)
-            for width, every in zip(FIELDS, records, strict=False):
-                some = file.left(_chosen(every, wanted[width], rows))
+            found = read_or_name(partial(_found, file, records, wanted, rows), damaged)
+            for kind, some in (found or {}).items():
                 some[:, -1] = nodes_of(some[:, -1], table)
-                parts[width].append(some)
+                parts[kind].append(some)
             if self.first:
                 copies.append(nodes_of(file.left_copies(records[2]), table))
-        told = [self._stored(width, some) for width, some in parts.items()]
+        told = [self._stored(kind, some) for kind, some in parts.items()]
         pairs = np.concatenate(copies)
         edges = None
         if len(pairs):
@@ -139,22 +144,22 @@ class _LookUp:
         read = (read_or_name(file.records, damaged) for _, file in self.lot)
         every = [records for records in read if records is not None]
         return {
-            width: ascending([_NONE, *(records[i][:, 0] for records in every)])
-            for i, width in enumerate(FIELDS)
+            KEY: ascending([_NONE, *(keys_of(records[0][:, 0]) for records in every)]),
+            DIGEST: ascending([_NONE, *(records[1][:, 0] for records in every)]),
         }
 
     def _opened(self) -> U64:
         read = (np.frombuffer(storage.read(uri), "<u8") for uri in self.opened)
         return np.concatenate([_NONE, *read])
 
-    def _stored(self, width: int, parts: Sequence[U64]) -> str | None:
-        records = np.concatenate([np.empty((0, width), np.uint64), *parts])
+    def _stored(self, kind: int, parts: Sequence[U64]) -> str | None:
+        records = np.concatenate([np.empty((0, len(FIELDS[kind])), np.uint64), *parts])
         if not len(records):
             return None
-        limits = [(number << 64) // self.ranges for number in range(1, self.ranges)]
+        limits = [limit(number, self.ranges) for number in range(1, self.ranges)]
         share = np.searchsorted(np.array(limits, np.uint64), records[:, 0], "right")
-        uri = f"{self.place}-{width}"
-        raw = np.ascontiguousarray(records, "<u8").view(FIELDS[width])[:, 0]
+        uri = f"{self.place}-{kind}"
+        raw = np.ascontiguousarray(records, "<u8").view(FIELDS[kind])[:, 0]
         write_shares(uri, raw, share, self.ranges)
         return uri
 
@@ -162,17 +167,33 @@ class _LookUp:
 _NONE = np.empty(0, np.uint64)
 
 
-def _chosen(records: U64, wanted: U64, rows: U64) -> U64:
-    """The records of which the first number is wanted, or the row is among some. Both records and
-    what is wanted are ascending; the records are many more."""
-    firsts = np.ascontiguousarray(records[:, 0])
-    starts = np.searchsorted(firsts, wanted)
-    there = firsts[np.minimum(starts, len(firsts) - 1)] == wanted if len(firsts) else starts < 0
-    starts, wanted = starts[there], wanted[there]
-    counts = np.searchsorted(firsts, wanted, "right") - starts
-    places = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+def _found(
+    file: BandFile, records: tuple[U64, U64, U64], wanted: dict[int, U64], rows: U64
+) -> dict[int, U64]:
+    """The keys and digests of a file that are wanted, or are of some rows; with row ids, of rows
+    that are not gone."""
+    keys, digests = records[0][:, 0], records[1]
+    of_rows = [np.empty(0, np.int64)] * 2
     if len(rows):
-        at = np.flatnonzero(within(np.ascontiguousarray(records[:, -1]), np.sort(rows)))
-        places = np.union1d(places, at)
-    found: U64 = records[places]
+        there = within(np.ascontiguousarray(digests[:, -1]), np.sort(rows))
+        of_rows = [np.flatnonzero(one) for one in (file.row_places().among(keys, rows), there)]
+    hit = _hit(keys, wanted[KEY], (1 << BITS) - 1)
+    same = _hit(np.ascontiguousarray(digests[:, 0]), wanted[DIGEST], 0)
+    return {
+        KEY: file.unpacked(keys[np.union1d(hit, of_rows[0])]),
+        DIGEST: file.left(digests[np.union1d(same, of_rows[1])]),
+    }
+
+
+def _hit(numbers: U64, wanted: U64, above: int) -> Int64:
+    """The places of the numbers that are at most so far ``above`` one that is wanted. Both are
+    ascending; the numbers are many more."""
+    if not len(numbers):
+        return np.empty(0, np.int64)
+    starts = np.searchsorted(numbers, wanted)
+    near = numbers[np.minimum(starts, len(numbers) - 1)] - wanted <= np.uint64(above)
+    there = near & (starts < len(numbers))
+    starts, wanted = starts[there], wanted[there]
+    counts = np.searchsorted(numbers, wanted + np.uint64(above), "right") - starts
+    found: Int64 = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     return found

@@ -227,9 +227,10 @@ class _Run:
         """What is new since an earlier run, and the groups of that one that stand; or all there is
         to find."""
         keys, work, engine = self.bounds.keys, self.place.work, self.engine
+        pairs_held = max(1, keys // 2)
         changed = Since({})
         if self.near.verify:
-            changed = since(self._settled, files, keys=keys, engine=engine)
+            changed = since(self._settled, files, pairs=pairs_held, engine=engine)
         if changed.groups is not None:
             pairs = candidates(
                 changed.new, work, engine=engine, keys=keys, old=changed.old, opened=changed.opened
@@ -237,7 +238,7 @@ class _Run:
             edges = (*pairs.edges, *pairs.same)
             stand: Untouched | None = Untouched()
             if not pairs.damaged:
-                stand = untouched(changed, edges, self._settled, pairs=keys, engine=engine)
+                stand = untouched(changed, edges, self._settled, pairs=pairs_held, engine=engine)
             if stand is not None:
                 return _Searched(files, pairs, changed, stand)
         every = [(table, file) for table, some in enumerate(files) for file in some]
@@ -269,7 +270,7 @@ class _Run:
         if not isinstance(table, Dataset):
             return Settled(work, work, self.run, None)
         others = [other.uri for other in self.tables[1:]]
-        about = repr((2, self.near.threshold, others)).encode()
+        about = repr((3, self.near.threshold, others)).encode()
         name = f"verified-{hashlib.blake2b(about, digest_size=6).hexdigest()}"
         index = index_name(self.near.minhash, self.on)
         folder = storage.join(self.place.kept, "index", index, name)

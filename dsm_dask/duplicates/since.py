@@ -57,11 +57,11 @@ class Since:
 
 
 def since(
-    settled: Settled, files: Sequence[Sequence[BandFile]], *, keys: int, engine: Engine,
+    settled: Settled, files: Sequence[Sequence[BandFile]], *, pairs: int, engine: Engine,
     fresh: bool = False,
 ) -> Since:  # fmt: skip
     """Compare the band files of all tables with those that an earlier run knew; ``fresh`` forgets
-    that one. A task holds about ``keys`` pairs."""
+    that one. A task holds about ``pairs`` of rows."""
     every = [(table, file) for table, some in enumerate(files) for file in some]
     names = [file_name(*one) for one in every]
     listing = None if fresh else settled.load()
@@ -96,7 +96,7 @@ def since(
         return Since(seen)
     old = tuple(one for one, name in zip(every, names, strict=True) if name in known)
     found = Since(seen, listing.files, new, old, gone)
-    return _with_opened(found, settled, keys, engine) if gone else found
+    return _with_opened(found, settled, pairs, engine) if gone else found
 
 
 def _same(now: Gone, known: Gone | None) -> bool:
@@ -139,10 +139,10 @@ class _Compare:
 # Groups that lost rows
 
 
-def _with_opened(found: Since, settled: Settled, keys: int, engine: Engine) -> Since:
+def _with_opened(found: Since, settled: Settled, pairs: int, engine: Engine) -> Since:
     work = [
         _Reopen(files, found.gone, storage.join(settled.work, f"opened-{number:05d}"))
-        for number, files in enumerate(grouped(found.groups or (), LEAST_TASKS, keys))
+        for number, files in enumerate(grouped(found.groups or (), LEAST_TASKS, pairs))
     ]
     told = engine.map(_Reopen.run, work, label="Opening groups")
     if any(one is None for one in told):

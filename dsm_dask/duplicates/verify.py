@@ -46,7 +46,7 @@ Records = npt.NDArray[np.void]
 HOME = 1 << 15
 """Rows in a home, about; a group of connected candidates is never cut."""
 
-ALL_PAIRS = 128
+ALL_PAIRS = 512
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dsm_dask.dataset.refs import Ref
-from dsm_dask.dataset.version import is_dataset, open_dataset
+from dsm_dask.dataset.version import is_dataset, open_data, open_dataset
 from dsm_dask.engine import Engine
 from dsm_dask.errors import JobSpecError, NotFound, UsageError, nearest
 from dsm_dask.jobs.estimate import CORE_BYTES, Estimate, estimate, source_files
@@ -83,6 +83,8 @@ def plan_job(job: Job, *, engine: Engine, prices: Prices | None = None) -> dict[
         if step.verb in ("create", "append"):
             subject = open_parquet(args.sources, map_=engine.map)
             table = subject if before is None else Together.of(before, subject)
+        elif step.verb == "score_answers" and args.data:
+            subject = open_data(args.data, engine.map)
         assert subject is not None
         copies = copies or (step.verb == "create" and args.copy_rows)
         known = before if step.verb == "append" else None

@@ -166,6 +166,13 @@ class _Runner:
         assert self.current is not None
         return self.current
 
+    @property
+    def _shared(self) -> str | None:
+        """A folder that all workers see for what passes between them, where they need one."""
+        if self.engine.is_local:
+            return None
+        return storage.join(self.here.uri, "_dsm", "runs")
+
     def _at(self, dataset: Dataset) -> None:
         self.current = dataset
         self.first = self.first or dataset
@@ -199,10 +206,9 @@ class _Runner:
             reference = load_schema(args.against)
         else:
             reference = open_side(args.against, self.engine.map)
-        shared = None if self.engine.is_local else storage.join(self.here.uri, "_dsm", "runs")
         found = check(
             self.here, reference, args.columns, engine=self.engine, examples=args.examples,
-            scratch=shared,
+            scratch=self._shared,
         )  # fmt: skip
         if args.html:
             found.save_html(args.html, self.here.name)
@@ -226,8 +232,13 @@ class _Runner:
         return self._moved_to(made.to_dict())
 
     def _score_answers(self, args: score_steps.ScoreAnswers) -> dict[str, Any]:
-        found = score_answers(self.here, args.columns, engine=self.engine, **args.options)
-        return {"dataset": self.here.name, **found.to_dict()}
+        here, other = self.here, args.data
+        table = open_data(other, self.engine.map) if other else here
+        found = score_answers(
+            table, args.columns, engine=self.engine, scratch=self._shared if other else None,
+            **args.options,
+        )  # fmt: skip
+        return {"dataset": here.name, "data": other or here.name, **found.to_dict()}
 
     def _update(self, args: score_steps.Update) -> dict[str, Any]:
         made = update(

@@ -84,8 +84,11 @@ class Score(Strict):
 
 
 class ScoreAnswers(Strict):
-    """Find the consensus of a dataset with a row for each answer, and write it elsewhere."""
+    """Find the consensus of a table with a row for each answer, and write it elsewhere."""
 
+    data: str | None = Field(
+        None, description="Other data than the dataset: files, or a dataset at a version."
+    )
     columns: Annotated[list[str], Field(min_length=3, max_length=3)] = Field(
         description="Of the item, the annotator and the label."
     )
@@ -100,7 +103,7 @@ class ScoreAnswers(Strict):
 
     @property
     def options(self) -> dict[str, Any]:
-        given = self.model_dump(exclude={"columns"}, exclude_none=True)
+        given = self.model_dump(exclude={"data", "columns"}, exclude_none=True)
         return given | ({"classes": tuple(self.classes)} if self.classes else {})
 
 

@@ -130,5 +130,5 @@ def uris(job: Job) -> Iterator[tuple[str, str]]:
                         yield f"steps[{index}].{step.verb}.{name}", one
 
 
-PLACES = ("sources", "corrections", "against", "html", "out", "model")
+PLACES = ("sources", "data", "corrections", "against", "html", "out", "model")
 """Keys of steps that hold places."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dsm_dask.dataset.class_names import bounded
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.errors import SchemaError, UsageError
-from dsm_dask.scores.class_names import bounded
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.prepared import Prepared
 from dsm_dask.table import check_columns

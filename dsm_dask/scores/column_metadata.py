@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsm_dask.about import __version__
+from dsm_dask.dataset.class_names import bounded, digest_of, kept
 from dsm_dask.dataset.columns import COMPUTED
 from dsm_dask.dataset.version import Dataset
-from dsm_dask.scores.class_names import bounded, digest_of, kept
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from dsm_dask import codec
+from dsm_dask.dataset.class_names import bounded
 from dsm_dask.dataset.partition import Fragment
-from dsm_dask.scores.class_names import bounded
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.scorer import Quantities, Scorer
 

@@ -20,18 +20,18 @@ from typing import Any
 import pyarrow as pa
 
 from dsm_dask import storage
+from dsm_dask.dataset.class_names import keep
 from dsm_dask.dataset.column_commit import NewColumns, commit_columns
 from dsm_dask.dataset.column_files import ColumnFile, write_column_file
 from dsm_dask.dataset.columns import mapped
 from dsm_dask.dataset.commit import Change, change_key, found_before
+from dsm_dask.dataset.fragments import Target
 from dsm_dask.dataset.partition import DatasetPartition, Fragment
 from dsm_dask.dataset.version import Dataset, open_for_writing
-from dsm_dask.dataset.write import Target
 from dsm_dask.duplicates.places import places
 from dsm_dask.engine import Engine, Mark
 from dsm_dask.errors import BadRows, SchemaError
 from dsm_dask.scores import column_metadata
-from dsm_dask.scores.class_names import keep
 from dsm_dask.scores.column_checks import check
 from dsm_dask.scores.column_metadata import ColumnMetadata
 from dsm_dask.scores.prepared import Prepared, digest_of

@@ -8,7 +8,7 @@ import io
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +19,11 @@ from dsm_dask.sources.schema import leaf_count
 
 TAIL = 64 << 10
 """Bytes read from the end of a file when its footer is first looked for."""
+
+FILES = (32, 256)
+"""Files that one task looks at, at least and at most."""
+
+T = TypeVar("T")
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """How to apply a function to many things: the builtin ``map``, threads, or a cluster."""
@@ -49,9 +54,20 @@ class Footer:
 
 def read_footers(files: Sequence[storage.ObjectInfo], map_: Map) -> list[Footer]:
     """The footer of every file, read several files at a time."""
-    step = 32
-    chunks = [tuple(files[i : i + step]) for i in range(0, len(files), step)]
+    chunks = in_tasks(files)
     return [footer for chunk in map_(_read_footers, chunks) for footer in chunk]
+
+
+def in_tasks(items: Sequence[T]) -> list[tuple[T, ...]]:
+    """Neighbouring files in groups, one a task: a 64th of them, from :data:`FILES`. A task by
+    itself takes a scheduler longer than a file takes a worker.
+
+    >>> [len(in_tasks(range(count))) for count in (1, 33, 10_000, 1_000_000)]
+    [1, 2, 65, 3907]
+    """
+    least, most = FILES
+    step = min(most, max(least, len(items) // 64))
+    return [tuple(items[i : i + step]) for i in range(0, len(items), step)]
 
 
 def _read_footers(files: Sequence[storage.ObjectInfo]) -> list[Footer]:

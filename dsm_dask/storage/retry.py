@@ -17,6 +17,9 @@ T = TypeVar("T")
 CONNECT_SECONDS = 5.0
 """A refused connection is retried for this long only: the endpoint is probably wrong."""
 
+PAUSE_SECONDS = 5.0
+"""The most between two tries; how long it is, is drawn at random."""
+
 
 _TRANSIENT_CODES = frozenset(
     [
@@ -76,7 +79,7 @@ def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
             if not is_transient(error) or waited >= limit:
                 raise _explained(error, uri, waited) from error
             attempt += 1
-            pause = random.uniform(0, min(5.0, 0.1 * 2**attempt))  # noqa: S311 - jitter
+            pause = random.uniform(0, min(PAUSE_SECONDS, 0.1 * 2**attempt))  # noqa: S311 - jitter
             time.sleep(min(pause, max(0.0, limit - waited)))
 
 

@@ -79,13 +79,15 @@ class DaskProcesses:
             until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == count)
 
     def _start(
-        self, env: Mapping[str, str], path: Path | None, *words: str
+        self, env: Mapping[str, str], path: Path | None, program: str, *words: str
     ) -> subprocess.Popen[bytes]:
+        """``dask scheduler`` or ``dask worker``, without the other commands that packages add to
+        ``dask``: their imports take as long as its own."""
         places = [*([str(path)] if path else []), str(Path(__file__).parent)]
         places.append(os.environ.get("PYTHONPATH", ""))
-        with (self.folder / f"{words[0]}-{len(self._started)}.log").open("wb") as log:
+        with (self.folder / f"{program}-{len(self._started)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *words],
+                [sys.executable, "-m", f"distributed.cli.dask_{program}", *words],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(places), **env},
                 stdout=log,
                 stderr=log,

@@ -24,7 +24,8 @@ VERBS = {
 
 
 @pytest.fixture
-def proxy(s3):
+def proxy(s3, monkeypatch):
+    monkeypatch.setattr("dsm_dask.storage.retry.PAUSE_SECONDS", 0.1)
     with FaultProxy(s3.endpoint) as made:
         yield made
 

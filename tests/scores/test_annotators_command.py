@@ -15,6 +15,7 @@ from dsm_dask.errors import JobSpecError, UsageError
 from dsm_dask.jobs.plan import plan_job
 from dsm_dask.jobs.run import run_job
 from dsm_dask.jobs.spec import parse_job
+from dsm_dask.jobs.submit import refuse_local, uris
 from dsm_dask.sources.parquet import open_parquet
 
 
@@ -206,6 +207,25 @@ def test_a_step_of_a_job(tmp_path, engine):
     assert len(items_of(tmp_path / "out")) == 60
     assert open_dataset(str(tmp_path / "long")).version == 1
     assert plan_job(job, engine=engine)["steps"][1]["rows"] == 120
+
+
+def test_a_step_about_other_data(tmp_path, engine):
+    ds, answers, _ = graded(tmp_path)
+    step = f"score_answers: {{data: {answers}, columns: [item, who, says], out: {tmp_path}/out}}"
+    job = parse_job(f"{{name: x, dataset: {ds}, steps: [{{{step}}}]}}")
+    assert plan_job(job, engine=engine)["steps"][0]["rows"] == 120
+    told = run_job(job, engine=engine).steps[0].result
+    assert (told["data"], told["items"]) == (answers, 60)
+    assert run_job(job, engine=engine).steps[0].result == told  # as when its driver died
+    assert len(items_of(tmp_path / "out")) == 60
+    assert ("steps[0].score_answers.data", answers) in uris(job)
+    with pytest.raises(UsageError, match="--allow-local"):
+        refuse_local(job)
+    with pytest.raises(JobSpecError, match="secret"):
+        parse_job(
+            "{name: x, dataset: d, steps: [{score_answers: {columns: [a, b, c], "
+            "data: 'https://me:word@host/a.parquet'}}]}"
+        )
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,29 @@ def test_an_empty_long_table(engine, tmp_path):
         assert found.annotators == found.classes == ()
         assert found.agreement.percent.value is None
         assert items_of(out) == {}
+        assert pq.read_schema(out / "items" / "part-00000.parquet").field("item").type == "string"
+        people = pq.read_schema(out / "annotators" / "part-00000.parquet")
+        assert people.field("annotator").type == "string"
+
+
+def test_an_interrupted_run_is_made_again(engine, tmp_path):
+    """The same of the same data goes on where it was; anything else does not mix with it."""
+    table, out = write(long(planted(50)[0]), tmp_path / "t", 3), tmp_path / "out"
+    whole = answered(table, engine, out=str(out))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (out / "items" / "part-00000.parquet").unlink()
+    (out / "annotators" / "part-00000.parquet").write_bytes(b"half")
+    assert answered(table, engine, out=str(out)) == whole
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    for options in ({"method": "mace"}, {"repeated": "error"}, {"classes": ("cat", "cow", "dog")}):
+        with pytest.raises(UsageError, match="not empty"):
+            answered(table, engine, out=str(out), **options)
+    with pytest.raises(BadRows):
+        answered(table, engine, classes=("cat",), out=str(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+    changed = write(long(planted(51)[0]), tmp_path / "t", 3)
+    with pytest.raises(UsageError, match="not empty"):
+        answered(changed, engine, out=str(out))
 
 
 def test_long_tables_that_cannot_be(engine, tmp_path):

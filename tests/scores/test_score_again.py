@@ -1,6 +1,9 @@
 """Scoring again: what is known is not computed again, and what became known makes no fuss."""
 
+import datetime as dt
 import json
+import os
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -8,13 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 import dsm_dask
+from dsm_dask.dataset import class_names
+from dsm_dask.dataset.gc import gc
 from dsm_dask.dataset.history import log
+from dsm_dask.dataset.leftovers import WEEK
+from dsm_dask.dataset.naming import branch
 from dsm_dask.dataset.update import update
+from dsm_dask.dataset.verify import verify
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
 from dsm_dask.engine import Engine
 from dsm_dask.errors import BadRows, UsageError
-from dsm_dask.scores import class_names, column_metadata
+from dsm_dask.scores import column_metadata
 from dsm_dask.scores.neighbours.neighbours import Neighbours
 from dsm_dask.scores.out_of_fold.out_of_fold import OutOfFold
 
@@ -190,6 +198,43 @@ def test_names_of_many_classes_are_kept_once(many, engine, tmp_path):
         assert (again.committed, again.stale) == (False, ())
     with pytest.raises(UsageError, match=r'made with .*"digest"'):
         dsm_dask.score(many, engine=engine, probs="p", classes=names[::-1])
+
+
+def test_names_that_are_gone_are_damage(many, engine, tmp_path):
+    dsm_dask.score(many, engine=engine, probs="p", label="y")
+    found = verify(many, engine=engine)
+    assert found.ok
+    (kept,) = (tmp_path / "many" / "_dsm" / "classes").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole.replace(b"0003", b"0004"))
+    (damage,) = verify(many, engine=engine).damaged
+    assert (damage.uri, "not what was written" in damage.problem) == (str(kept), True)
+    kept.unlink()
+    assert [one.uri for one in verify(many, engine=engine).damaged] == [str(kept)]
+    assert verify(f"{many}@1", engine=engine).ok
+    assert verify(f"{many}@1", engine=engine).objects < found.objects
+
+
+def test_names_that_no_version_has_are_removed(many, engine, tmp_path):
+    folder = tmp_path / "many" / "_dsm" / "classes"
+
+    def collected(days=0, **options):
+        return gc(many, older_than=dt.timedelta(days=days), **options).unused
+
+    dsm_dask.score(many, engine=engine, probs="p", label="y")
+    (first,) = folder.iterdir()
+    branch(many, "side")
+    dsm_dask.score(many, engine=engine, probs="p", replace=True, classes=[*range(1000, 1150)])
+    dsm_dask.score(many, engine=engine, probs="p", label="y", replace=True, classes=None)
+    (second,) = set(folder.iterdir()) - {first}
+    assert collected() == ()  # a run may be about to commit
+    for file in (first, second):
+        os.utime(file, (time.time() - WEEK - 60,) * 2)
+    assert collected(30) == ()
+    assert collected(dry_run=True) == (str(second),)
+    assert collected() == (str(second),)
+    assert verify(many, engine=engine).ok
+    assert verify(f"{many}@side", engine=engine).ok
 
 
 def test_names_that_stand_in_the_metadata_are_read(many, engine, monkeypatch):

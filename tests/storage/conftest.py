@@ -29,8 +29,9 @@ def shared_proxy(s3: S3Server) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def proxy(shared_proxy: FaultProxy) -> Iterator[FaultProxy]:
+def proxy(shared_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """A proxy that storage goes through in this test, healthy at first."""
+    monkeypatch.setattr("dsm_dask.storage.retry.PAUSE_SECONDS", 0.1)
     shared_proxy.heal()
     with storage.using(storage.Options(endpoint_url=shared_proxy.endpoint)):
         yield shared_proxy

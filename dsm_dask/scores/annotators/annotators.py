@@ -154,7 +154,7 @@ class Annotators:
         rows = [{"annotator": one.name, **one.to_dict()} for one in self.annotators]
         names = [f.name for f in dataclasses.fields(Annotator)[1:]]
         kinds = [pa.int64(), pa.int64(), *[pa.float64()] * 3, pa.list_(pa.list_(pa.float64()))]
-        named = pa.array([row["annotator"] for row in rows])
+        named = pa.array([row["annotator"] for row in rows], pa.string())
         columns = [
             pa.array([row.get(n) for row in rows], kind)
             for n, kind in zip(names, kinds, strict=True)

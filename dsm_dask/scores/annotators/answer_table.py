@@ -94,7 +94,8 @@ def bring_together(
         _Spread(columns, shares, work), table.partitions(), label="Reading answers"
     )
     uris = tuple(uri for written, _ in spread for uri in written)
-    tasks = [_Gather(uris, number, work, repeated) for number in range(shares)]
+    kind = arrays.plain_type(table.schema.field(columns.item).type)
+    tasks = [_Gather(uris, number, work, repeated, kind) for number in range(shares)]
     found = engine.map(_Gather.run, tasks, label="Bringing answers together")
     return found, sum(nameless for _, nameless in spread)
 
@@ -159,12 +160,14 @@ class _Gather:
     number: int
     folder: str
     repeated: Repeated
+    kind: pa.DataType
+    """Of the items."""
 
     label = "answers"
 
     def run(self) -> Share:
         streams = side_by_side(self._read, self.uris)
-        rows = pa.concat_tables(streams).combine_chunks() if streams else _EMPTY
+        rows = pa.concat_tables(streams).combine_chunks() if streams else self._none
         hashes = hash_rows([rows.column("item")])
         annotators = rows.column("annotator").to_numpy()
         low, high = np.ascontiguousarray(hashes[:, 0]), np.ascontiguousarray(hashes[:, 1])
@@ -179,6 +182,11 @@ class _Gather:
         storage.write(items, _as_stream(values), durable=False)
         file = write_answers(name, answers)
         return Share(file, items, int((labels < 0).sum()), repeated, changed)
+
+    @property
+    def _none(self) -> pa.Table:
+        kinds = {"item": self.kind, "annotator": pa.int32(), "label": pa.int16()}
+        return pa.schema(kinds).empty_table()
 
     def _answers(
         self, rows: pa.Table, order: Int64, heads: Any, annotators: Any, labels: Any, high: Any
@@ -225,11 +233,6 @@ def _order(high: Any, low: Any, annotators: Any) -> Int64:
         found: Int64 = np.lexsort((annotators, low, high))
         return found
     return order
-
-
-_EMPTY = pa.table(
-    {"item": pa.nulls(0), "annotator": pa.nulls(0, pa.int32()), "label": pa.nulls(0, pa.int16())}
-)
 
 
 def _same(item: Int64, annotators: Any) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsm_dask import codec, storage
+from dsm_dask.about import __version__
 from dsm_dask.duplicates.places import check_places, places
 from dsm_dask.engine import Engine
-from dsm_dask.errors import UsageError
+from dsm_dask.errors import NotFound, UsageError
 from dsm_dask.fold import Product, merge_all
 from dsm_dask.scores.annotators.annotators import Annotators, agreement_of, assembled
 from dsm_dask.scores.annotators.answer_files import AnswerFile, AnswerFiles, Listed, as_batch
@@ -32,6 +34,7 @@ from dsm_dask.scores.annotators.cohen import Weights
 from dsm_dask.scores.annotators.consensus import Consensus, Kind, MethodName, kind_of, labels_as
 from dsm_dask.scores.annotators.consensus_counts import CountConsensus, disagreement
 from dsm_dask.scores.annotators.expectation import ITERATIONS, TOLERANCE_AN_ANSWER
+from dsm_dask.scores.data_digest import data_digest
 from dsm_dask.scores.labels import Class, LearnClasses
 from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.stored_model import store
@@ -60,7 +63,8 @@ def score_answers(
     """The consensus of each item of a long table; ``columns`` are those of item, annotator and
     label. With ``out``, Parquet files in that folder: ``items/`` has a row for each item (the item
     under its own name, then :data:`COLUMNS`; in no particular order), ``annotators/`` one for each
-    annotator.
+    annotator; ``_dsm.json`` tells of what data and how they were made. A folder that is not empty
+    is an error, unless it holds what the same call on the same data wrote, or began to.
 
     A row without a label is no answer, but its item is in the table, without a consensus if it has
     no answer at all; rows without an item or an annotator are left out and counted. Of several
@@ -79,10 +83,9 @@ def score_answers(
     if method == "crowdlab":
         raise UsageError(
             "crowdlab needs the probabilities of a model for each item, which answers do not have.",
-            valid="dawid-skene, mace or majority; or a column for each annotator (--annotators).",
+            valid="dawid-skene, mace, glad or majority; or --annotators, a column for each.",
         )
     check_columns(table, columns)
-    check_places(table, writes=False, out=out)
     kind = kind_of(table, (label,))
     if classes is not None:
         check_classes(classes)
@@ -91,12 +94,53 @@ def score_answers(
     asked.check(kind, classes)
     if item in COLUMNS:
         raise UsageError(f"The items are called {item!r}, as a column of the result.")
+    made = _Made.by(table, columns, scorer, repeated)
+    if out is not None and not made.is_in(out):
+        check_places(table, writes=False, out=out)
     with places(table, out, scratch, engine, uuid.uuid4().hex, dry_run) as place:
         learned = _learn(table, annotator, label, classes, engine)
-        run = _Run(table, AnswerColumns(item, annotator, label, *learned[:2]), scorer, engine)
+        named = AnswerColumns(item, annotator, label, *learned[:2])
+        run = _Run(table, named, scorer, engine, made)
         found = run.all(storage.join(place.work, "answers"), repeated, asked, out, dry_run)
     left_out = {f"no {annotator}": learned[2], **found.left_out}
     return dataclasses.replace(found, left_out={k: n for k, n in left_out.items() if n})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What tables of items and annotators are made of, and how."""
+
+    data: str
+    rows: str
+    """A digest."""
+    columns: tuple[str, ...]
+    parameters: dict[str, Any]
+    software: str = f"dsm-dask {__version__}"
+
+    @classmethod
+    def by(
+        cls, table: Table, columns: Sequence[str], scorer: Consensus, repeated: Repeated
+    ) -> _Made:
+        parameters = {**scorer.parameters, "repeated": repeated}
+        return cls(table.uri, data_digest(table, columns), tuple(columns), parameters)
+
+    def encode(self) -> bytes:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True).encode()
+
+    def is_in(self, out: str) -> bool:
+        """Were the tables in this folder made so? Then they may be made again: they are the same
+        bytes under the same names."""
+        try:
+            return storage.read(_note(out)) == self.encode()
+        except NotFound:
+            return False
+
+    def tell(self, out: str) -> None:
+        storage.write(_note(out), self.encode())
+
+
+def _note(out: str) -> str:
+    return storage.join(storage.normalise(out), "_dsm.json")
 
 
 def _three(columns: Sequence[str]) -> tuple[str, str, str]:
@@ -126,6 +170,7 @@ class _Run:
     columns: AnswerColumns
     scorer: Consensus
     engine: Engine
+    made: _Made
 
     def all(
         self, work: str, repeated: Repeated, asked: Asked, out: str | None, dry_run: bool
@@ -141,6 +186,8 @@ class _Run:
         model = self.scorer.model(quantities)
         uri = None if model is None else store(model, storage.join(work, "model"))
         folder = None if out is None or dry_run else storage.normalise(out)
+        if folder is not None:
+            self.made.tell(folder)
         fold = CountConsensus(listed, uri)
         tasks = [_Conclude(fold, columns, self.scorer.kind, share, folder) for share in shares]
         told = engine.map(_Conclude.run, tasks, label="Consensus")

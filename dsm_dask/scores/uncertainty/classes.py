@@ -12,13 +12,14 @@ from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import from_codes, label_type
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 
 MEASURES = ("least_confidence", "margin", "entropy", "ratio")
 
 
 @dataclasses.dataclass(frozen=True)
-class Uncertainty(RowScorer):
+class Uncertainty(FromProbabilities):
     """Measures of one distribution a row, p1 and p2 its largest probabilities, K its classes; all
     from 0 to 1, and larger where the model is less sure:
 
@@ -48,14 +49,6 @@ class Uncertainty(RowScorer):
                 "Probabilities of several labels are no distribution.",
                 valid="MultilabelUncertainty scores them.",
             )
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

@@ -13,15 +13,16 @@ from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import from_codes
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.uncertainty import vector_lists
 from dsm_dask.scores.uncertainty.classes import predicted
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 
 MEASURES = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleUncertainty(RowScorer):
+class EnsembleUncertainty(FromProbabilities):
     """Measures of several distributions p_1, ..., p_M a row, of K classes; all from 0 to 1, and
     larger where the members are less sure:
 
@@ -61,14 +62,6 @@ class EnsembleUncertainty(RowScorer):
             )
         if self.members < 0:
             raise UsageError(f"{self.members} members are none.", valid="1 or more.")
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

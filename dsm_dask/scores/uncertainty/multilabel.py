@@ -14,13 +14,14 @@ from dsm_dask.scores.labels import Class, from_codes, label_type
 from dsm_dask.scores.probabilities.class_values import Bools, Matrix
 from dsm_dask.scores.probabilities.probabilities import ClassProbabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 
 MEASURES = ("entropy", "entropy_max", "margin")
 
 
 @dataclasses.dataclass(frozen=True)
-class MultilabelUncertainty(RowScorer):
+class MultilabelUncertainty(FromProbabilities):
     """Measures of a row with a probability of its own for each class (a sigmoid each); all from 0
     to 1, and larger where the model is less sure:
 
@@ -52,14 +53,6 @@ class MultilabelUncertainty(RowScorer):
                 "These probabilities sum to one, so classes exclude each other.",
                 valid="Probabilities(..., multilabel=True).",
             )
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

@@ -12,8 +12,9 @@ from dsm_dask.errors import UsageError
 from dsm_dask.scores.labels import label_type
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.uncertainty import vector_lists
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 from dsm_dask.scores.uncertainty.multilabel import predicted_labels
 
 MEASURES = (
@@ -23,7 +24,7 @@ MEASURES = (
 
 
 @dataclasses.dataclass(frozen=True)
-class MultilabelEnsembleUncertainty(RowScorer):
+class MultilabelEnsembleUncertainty(FromProbabilities):
     """Measures of rows in which M members give each of K classes a probability of its own, p_mk;
     H(p) = -p log2 p - (1 - p) log2 (1 - p) and q_k is the mean of p_mk over members. All from 0 to
     1, and larger where the members are less sure:
@@ -63,14 +64,6 @@ class MultilabelEnsembleUncertainty(RowScorer):
             )
         if self.members < 0:
             raise UsageError(f"{self.members} members are none.", valid="1 or more.")
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

@@ -11,14 +11,15 @@ import pyarrow as pa
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.uncertainty import member_sequences
 from dsm_dask.scores.uncertainty.ensembles import MEASURES
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 from dsm_dask.scores.uncertainty.tokens import AGGREGATES, Aggregate
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenEnsembleUncertainty(RowScorer):
+class TokenEnsembleUncertainty(FromProbabilities):
     """Measures of rows with n tokens, as many as there are, for each of which M members give a
     distribution; all from 0 to 1, and larger where the members are less sure.
 
@@ -51,14 +52,6 @@ class TokenEnsembleUncertainty(RowScorer):
             raise UsageError(f"{self.aggregate!r} is unknown.", valid=", ".join(AGGREGATES) + ".")
         if self.members < 0:
             raise UsageError(f"{self.members} members are none.", valid="1 or more.")
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

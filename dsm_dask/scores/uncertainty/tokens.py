@@ -11,16 +11,17 @@ import pyarrow as pa
 from dsm_dask.errors import UsageError
 from dsm_dask.scores.probabilities.probabilities import Probabilities
 from dsm_dask.scores.score_column import scores
-from dsm_dask.scores.scorer import Quantities, RowScorer
+from dsm_dask.scores.scorer import Quantities
 from dsm_dask.scores.uncertainty import vector_lists
 from dsm_dask.scores.uncertainty.classes import MEASURES
+from dsm_dask.scores.uncertainty.from_probabilities import FromProbabilities
 
 Aggregate = Literal["mean", "max", "min"]
 AGGREGATES: tuple[Aggregate, ...] = ("mean", "max", "min")
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenUncertainty(RowScorer):
+class TokenUncertainty(FromProbabilities):
     """Measures of rows with a distribution for each of their n tokens, as many as there are; all
     from 0 to 1, and larger where the model is less sure.
 
@@ -55,14 +56,6 @@ class TokenUncertainty(RowScorer):
             raise UsageError("Tokens with several labels are not scored.")
         if self.aggregate not in AGGREGATES:
             raise UsageError(f"{self.aggregate!r} is unknown.", valid=", ".join(AGGREGATES) + ".")
-
-    @property
-    def name(self) -> str:
-        return "uncertainty"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.probabilities.columns
 
     @property
     def schema(self) -> pa.Schema:

@@ -11,6 +11,8 @@ import json
 from typing import Any
 
 from dsm_dask import storage
+from dsm_dask.dataset.columns import COMPUTED
+from dsm_dask.dataset.version import Dataset
 from dsm_dask.errors import NotFound
 
 MOST = 100
@@ -49,17 +51,31 @@ def digest_of(classes: Classes) -> str:
 
 
 def keep(root: str, lists: dict[str, Classes]) -> None:
-    """Store lists beside a dataset, once each."""
+    """Store lists beside a dataset, once each. Ones that are there are written again: what is old,
+    and no version refers to yet, might just be removed."""
     for digest, classes in lists.items():
-        uri = _uri(root, digest)
-        if not storage.exists(uri):
-            storage.write(uri, _encoded(classes))
+        storage.write(uri_of(root, digest), _encoded(classes))
+
+
+def referred(dataset: Dataset) -> set[str]:
+    """The digests of the lists that columns of a version refer to."""
+    entries = [(field.metadata or {}).get(COMPUTED.encode()) for field in dataset.lance.schema]
+    told = [json.loads(entry).get("parameters") for entry in entries if entry is not None]
+    return {digest for parameters in told for digest in _digests(parameters)}
+
+
+def _digests(parameters: Any) -> set[str]:
+    if not isinstance(parameters, dict):
+        return set()
+    classes = parameters.get("classes")
+    own = {str(classes["digest"])} if isinstance(classes, dict) and "digest" in classes else set()
+    return own.union(*map(_digests, parameters.values()))
 
 
 def kept(root: str, digest: str) -> Classes | None:
     """The names of a digest; None where they are gone, or are others."""
     try:
-        data = storage.read(_uri(root, digest))
+        data = storage.read(uri_of(root, digest))
     except NotFound:
         return None
     if hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
@@ -72,5 +88,6 @@ def _encoded(classes: Classes) -> bytes:
     return json.dumps(classes, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _uri(root: str, digest: str) -> str:
+def uri_of(root: str, digest: str) -> str:
+    """Where the list of a digest is kept."""
     return storage.join(root, FOLDER, f"{digest}.json")
