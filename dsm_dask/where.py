@@ -129,6 +129,15 @@ class Where:
         return filled.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
+def _trouble(error: sqlglot.errors.SqlglotError) -> str:
+    """What the parser stumbled over, without names of its classes, and where."""
+    for one in getattr(error, "errors", ()):
+        missing = one["description"].startswith("Required keyword")
+        told = "something is missing" if missing else one["description"]
+        return f"{told[0].lower()}{told[1:]} at character {one['col']}"
+    return str(error).splitlines()[0].split(". Line")[0]
+
+
 @functools.lru_cache(maxsize=64)
 def _parse(text: str) -> Any:
     try:
@@ -136,9 +145,8 @@ def _parse(text: str) -> Any:
         for node in tree.walk():
             _check_node(node, text)
     except sqlglot.errors.SqlglotError as error:
-        message = str(error).splitlines()[0].split(". Line")[0]
         raise InvalidExpression(
-            f"{text!r} is not a condition: {message}.",
+            f"{text!r} is not a condition: {_trouble(error)}.",
             valid="Write it as after WHERE in SQL: rating < 3 AND lang IN ('en', 'de').",
         ) from None
     except RecursionError:

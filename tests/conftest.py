@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 from hypothesis import settings
 
@@ -69,9 +70,11 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def cluster(s3: S3Server) -> Iterator[Engine]:
-    """Two worker processes that reach the store, for tests that leave them alive."""
+    """Two worker processes that reach the store, for tests that leave them alive. Their memory is
+    not under test, so nobody looks at it ten times a second until the last test is done."""
     with Engine(workers=2) as made:
-        made.start()
+        with dask.config.set({"distributed.worker.memory.monitor-interval": "2s"}):
+            made.start()
         yield made
 
 

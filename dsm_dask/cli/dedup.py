@@ -12,6 +12,7 @@ from dsm_dask.cli.outcome import DATA, DRY_RUN, MESSAGE, ON_ERROR, TAG, Outcome,
 from dsm_dask.dataset.naming import check_tag, tag_result
 from dsm_dask.dataset.version import open_data
 from dsm_dask.duplicates.dedup import METHODS, check_options, dedup
+from dsm_dask.errors import UsageError
 from dsm_dask.report.differences import CHARACTERS
 
 
@@ -101,6 +102,10 @@ def command(
     writes = drop or bool(near.get("columns"))
     if writes:
         check_tag(data, tag_name)
+    elif tag_name is not None:
+        raise UsageError(
+            "There is no new version to tag.", valid="--tag goes with --drop or --columns."
+        )
     table = open_data(data, out.engine.map)
     show = near.pop("show", None)
     against = [open_data(other, out.engine.map) for other in near.pop("against", ())]

@@ -10,6 +10,9 @@ from dsm_dask.report.differences import differences, sameness
 SHOWN = 12
 """Differences told of a text."""
 
+PROSE = 100
+"""Columns of lines that are read, not parsed."""
+
 
 def clusters(largest: list[dict[str, Any]]) -> str:
     """Each cluster: the kept text, then what differs in the others. Removed words are red in
@@ -35,7 +38,7 @@ def clusters(largest: list[dict[str, Any]]) -> str:
         more = cluster["size"] - 1 - len(cluster.get("members", []))
         if more > 0:
             shown.append(f"   and {more:,} more\n", style="dim")
-    return rendered(shown, Console)
+    return rendered(shown, Console, PROSE)
 
 
 def _row(entry: dict[str, Any], key: str) -> str:

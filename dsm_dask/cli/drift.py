@@ -15,7 +15,7 @@ from dsm_dask.monitoring.drift import drift, open_side
 from dsm_dask.monitoring.methods import THRESHOLDS
 from dsm_dask.report.distance import categories, limit, method_notes
 
-WIDTH = 12
+WIDTH = 6
 """Characters of a bar; half of it is the threshold."""
 CALM = 20
 """Columns that did not drift and are shown."""
@@ -124,10 +124,13 @@ def _text(found: dict[str, Any]) -> str:
     calm = [name for name in columns if name not in set(drifted)]
     listed = [*drifted, *calm[:CALM]]
     if listed:
-        heads = ["", "column", "moved", "distance", "", "threshold", "what else"]
-        lines.append(text.table(heads, [_row(name, columns[name]) for name in listed], "4 5"))
+        heads = ["", "column", "moved", "distance", "", "threshold"]
+        rows = [_row(name, columns[name]) for name in listed]
+        lines.append(text.table(heads, rows, "4 5", whole="0 1 2 3 4 5"))
     if len(calm) > CALM:
         lines.append(f"... and {len(calm) - CALM:,} more columns that did not drift")
+    notes = {name: _notes(columns[name]) for name in listed}
+    lines += [f"{text.short(n, 24)}: {'; '.join(told)}" for n, told in notes.items() if told]
     lines += method_notes(columns.items())
     return "\n".join([*lines, *_schema(found["schema"]), *_importance(found.get("importance"))])
 
@@ -144,15 +147,15 @@ def _row(name: str, column: dict[str, Any]) -> list[Any]:
         told = f"p {column['adjusted_p_value']:.2g}"
     moved = f"{_bar(column['score'])} {column['score'] + 0.0:.2g}×"
     return [
-        mark, text.short(name, 24), moved, method or "", told,
-        limit(method, column["threshold"]), "; ".join(_notes(column)),
+        mark, text.short(name, 20), moved, method or "", told,
+        limit(method, column["threshold"]),
     ]  # fmt: skip
 
 
 def _bar(score: float) -> str:
     """
     >>> _bar(1.0), _bar(0.25), _bar(9.0)
-    ('██████', '█▌', '████████████▶')
+    ('███', '█', '██████▶')
     """
     halves = round(min(score, 2.0) * WIDTH)
     return "█" * (halves // 2) + "▌" * (halves % 2) + ("▶" if score > 2 else "")

@@ -151,7 +151,7 @@ def profile_text(found: dict[str, Any]) -> str:
 
 
 def series_text(found: dict[str, Any]) -> str:
-    """One line a column: its distances as a row of bars, drifted windows, change points."""
+    """One line a column: its distances as a row of bars, drifted windows; then change points."""
     windows, columns = found["windows"], found["columns"]
     drifted = [name for name, one in columns.items() if one["drifted"]]
     head = "Drift" if found["drifted"] else "No drift"
@@ -160,13 +160,14 @@ def series_text(found: dict[str, Any]) -> str:
         f"{found['window']} of {found['over']}, against {found['reference']}"
     ]
     listed = [*drifted, *(name for name in columns if name not in set(drifted))][:LISTED]
-    rows = [_series_row(name, columns[name], windows) for name in listed]
+    rows = [_series_row(name, columns[name]) for name in listed]
     if rows:
-        heads = ["", "column", "distance over time", "method", "largest", "threshold",
-                 "windows drifted", "changes at"]  # fmt: skip
-        lines.append(text.table(heads, rows, "4 5 6"))
+        heads = ["", "column", "distance over time", "method", "largest", "threshold", "drifted"]
+        lines.append(text.table(heads, rows, "4 5 6", whole="0 1 2 3 4 5 6"))
     if len(columns) > LISTED:
         lines.append(f"... and {len(columns) - LISTED:,} more columns (see --json)")
+    changes = {name: _changes(columns[name], windows) for name in listed}
+    lines += [f"{text.short(name, 24)} changes at {at}" for name, at in changes.items() if at]
     lines += method_notes(columns.items())
     few, left = sum(window["too_few"] for window in windows), found["left_out"]
     if few:
@@ -220,14 +221,17 @@ def _methods(columns: dict[str, Any]) -> list[str]:
     ]
 
 
-def _series_row(name: str, one: dict[str, Any], windows: Sequence[dict[str, Any]]) -> list[Any]:
+def _series_row(name: str, one: dict[str, Any]) -> list[Any]:
     known = [distance for distance in one["distance"] if distance is not None]
-    changes = ", ".join(_day(windows[point["index"]]["start"]) for point in one["change_points"])
     return [
         "●" if one["drifted"] else "", text.short(name, 24), _bars(one["distance"][-LISTED:]),
         one["method"] or "missing", max(known, default=None),
-        limit(one["method"], one["threshold"]), sum(map(bool, one["drift"])), changes,
+        limit(one["method"], one["threshold"]), sum(map(bool, one["drift"])),
     ]  # fmt: skip
+
+
+def _changes(one: dict[str, Any], windows: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(_day(windows[point["index"]]["start"]) for point in one["change_points"])
 
 
 def _bars(distances: Sequence[float | None]) -> str:

@@ -43,6 +43,6 @@ def command(out: Outcome, action: str, dataset: str, names: tuple[str, ...], dry
          text.size(one.bytes)]
         for one in listed
     ]  # fmt: skip
-    table = text.table(["index", "method", "column", "files", "bytes"], rows, "3 4")
+    table = text.table(["index", "method", "column", "files", "bytes"], rows, "3 4", whole="0")
     head = "removed:\n" if removes else ""
     out.say(found, lambda: head + table if rows else "no index")

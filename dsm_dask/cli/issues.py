@@ -79,7 +79,7 @@ def told(found: Queue) -> str:
     if found.label is None:
         place = heads.index("label")
         heads, rows = _without(heads, place), [_without(row, place) for row in rows]
-    turns = f", by turns from each {found.balance}" if found.balance else ""
+    turns = f", by turns from each value of {found.balance}" if found.balance else ""
     head = f"{len(found.queued):,} of {found.ranked:,} ranked rows, by {found.by}{turns}"
     more = len(found.queued) - PRINTED
     last = f"\n... and {more:,} more: --html or --out has them all." if more > 0 else ""

@@ -117,17 +117,17 @@ def _list(out: Outcome, dataset: str, limit: int) -> None:
     rows = [
         [
             Run.parse(one.run).id, one.seen(), _progress(one), text.size(_moved(one)),
-            f"{one.seconds:,.1f} s", one.on, one.began[:16].replace("T", " "),
+            f"{one.seconds:,.1f} s", one.on,
         ]
         for one in records
     ]  # fmt: skip
-    heads = ["run", "state", "progress", "moved", "time", "driver on", "began (UTC)"]
+    heads = ["run (began, UTC)", "state", "progress", "moved", "time", "driver on"]
     found = {
         "jobs": [one.to_dict() for one in records],
         "unreadable": unreadable,
         "more": max(0, len(known) - limit),
     }
-    table = text.table(heads, rows, "3 4") if rows else f"no run of a job on {dataset}"
+    table = text.table(heads, rows, "3 4", whole="0 1 3 4 5") if rows else f"no run of a job on {dataset}"
     told = [table, *(f"{name}: its record cannot be read" for name in unreadable)]
     out.say(found, lambda: "\n".join(told))
 

@@ -56,6 +56,11 @@ class Outcome:
         address, file = self._options["scheduler"], self._options["scheduler_file"]
         if address and file:
             raise UsageError("Give --scheduler or --scheduler-file, not both.")
+        if (address or file) and self.workers is not None:
+            raise UsageError(
+                "--workers is for a cluster of this machine; a scheduler has workers of its own.",
+                valid="Give --workers or a scheduler, not both.",
+            )
         return address_in(file) if file else address
 
     @functools.cached_property
@@ -170,11 +175,12 @@ def _guarded(outcome: Outcome, work: Callable[[], None]) -> int:
 def _stoppable() -> Iterator[threading.Event]:
     """SIGTERM does what Ctrl-C does; tells whether either came. Libraries that called back just
     then make errors of their own of a KeyboardInterrupt."""
-    stopped, again = threading.Event(), []
+    stopped, again, first = threading.Event(), [], []
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         stopped.set()
-        if not _compiles(frame):
+        first.append(time.monotonic())
+        if not _must_go_on(frame, time.monotonic() - first[0]):
             raise KeyboardInterrupt
         again.append(threading.Timer(0.05, _thread.interrupt_main))
         again[-1].daemon = True
@@ -196,10 +202,18 @@ def _stoppable() -> Iterator[threading.Event]:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _compiles(frame: FrameType | None) -> bool:
-    """Whether LLVM is at work: it calls back, where an exception is lost, or worse."""
+_PATIENCE = 10.0
+"""Seconds that a local cluster has to start or to stop before it is interrupted all the same."""
+
+
+def _must_go_on(frame: FrameType | None, waited: float) -> bool:
+    """Whether LLVM is at work: it calls back, where an exception is lost, or worse. Or a local
+    cluster starts or stops: half of one leaves processes, and tracebacks at the end."""
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("llvmlite."):
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("llvmlite."):
+            return True
+        if module.startswith("distributed.deploy.") and waited < _PATIENCE:
             return True
         frame = frame.f_back
     return False

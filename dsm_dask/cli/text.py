@@ -86,7 +86,7 @@ def rendered(grid: Any, console: Any, unseen: int = UNSEEN) -> str:
     sink = io.StringIO()
     width = shutil.get_terminal_size((unseen, 40)).columns
     out = console(file=sink, width=width, force_terminal=sys.stdout.isatty(), highlight=False)
-    out.print(grid)
+    out.print(grid, crop=False)
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines())
 
 
@@ -193,17 +193,24 @@ def spec(found: dict[str, Any]) -> str:
 
 def written(found: dict[str, Any]) -> str:
     """What a verb that commits did."""
-    changes = {
-        "added": ("row", "added"), "dropped": ("row", "dropped"), "restored": ("row", "restored"),
-        "columns_added": ("column", "added"),
-    }  # fmt: skip
-    told = ", ".join(
-        f"{many(found[key], thing)} {done}" for key, (thing, done) in changes.items() if key in found
-    )
+    told = ", ".join(_changes(found))
     if found["committed"]:
         return f"{spec(found)}: {told}; {many(found['rows'], 'row')}"
     state = "dry run, nothing written" if found.get("dry_run") else "nothing to commit"
     return f"{found['dataset']}: {told} ({state}); {many(found['rows'], 'row')}"
+
+
+def _changes(found: dict[str, Any]) -> list[str]:
+    """
+    >>> _changes({"added": 1}), _changes({"restored": 3}), _changes({"dropped": 2000})
+    (['1 row added'], ['version 3 restored'], ['2,000 rows dropped'])
+    """
+    changes = {
+        "added": ("row", "added"), "dropped": ("row", "dropped"),
+        "columns_added": ("column", "added"),
+    }  # fmt: skip
+    told = [f"{many(found[k], thing)} {done}" for k, (thing, done) in changes.items() if k in found]
+    return [*told, f"version {found['restored']} restored"] if "restored" in found else told
 
 
 def score(found: dict[str, Any]) -> str:
@@ -217,7 +224,7 @@ def score(found: dict[str, Any]) -> str:
         rows.append([short(name, 34), column["nulls"], *shown])
     lines = []
     if found["stale"]:
-        lines.append(f"Stale, as the table has changed: {_names(found['stale'])}")
+        lines.append(f"Stale: {_names(found['stale'])}")
     computed = [f"{name} of {many(count, 'row')}" for name, count in found["computed"].items()]
     told = "to compute" if found["dry_run"] else "computed"
     lines.append(f"{told.capitalize()}: {', '.join(computed)}")
@@ -278,10 +285,16 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
         lines.append(clusters(found["largest"][:show]))
     elif found["largest"]:
         rows = [
-            [c["size"], c["survivor"], short(" | ".join(c["values"].values()), 60)]
+            [
+                c["size"],
+                c["survivor"],
+                short(" | ".join(c["values"].values()), 60),
+                c.get("table", ""),
+            ]
             for c in found["largest"]
         ]
-        lines.append(table(["copies", "kept row", "value"], rows, "0 1"))
+        heads = ["copies", "kept row", "value"] + ["of"] * any(row[-1] for row in rows)
+        lines.append(table(heads, [row[: len(heads)] for row in rows], "0 1", "3"))
     return "\n".join(lines)
 
 

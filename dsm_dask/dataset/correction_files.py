@@ -32,7 +32,9 @@ def read_rows(uri: str) -> pa.Table:
         reader = _parquet
     if reader is None:
         raise UsageError(
-            f"{uri} is no file of rows.", where=uri, valid="One of .csv, .jsonl or .parquet."
+            f"{uri} is no file of rows, nor of tasks that `dsm issues` wrote.",
+            where=uri,
+            valid="One of .csv, .jsonl or .parquet; or an export of an annotation tool.",
         )
     if storage.info(uri).size > MOST_BYTES:
         raise _too_many(uri, "a gigabyte")

@@ -216,13 +216,14 @@ class DatasetPartition:
         names = [changed.get(name, name) for name in columns]
         with lance_call(self.snapshot.uri), lance_io(self.snapshot.open()):
             scanner = found.scanner(
-                columns=names, with_row_id=row_ids or not columns, with_row_address=offsets,
+                columns=names, with_row_id=row_ids or not columns,
+                with_row_address=offsets and bool(fragment.deletions),
                 batch_size=None if columns else ID_ROWS,
             )  # fmt: skip
             batches = list(scanner.to_batches())
         if names != list(columns):
             batches = [self._as_linked(batch) for batch in batches]
-        return [_with_offsets(batch) for batch in batches] if offsets else batches
+        return _with_offsets(batches) if offsets else batches
 
     def _as_linked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """With the names and types that changed columns have in the sources."""
@@ -238,9 +239,17 @@ class DatasetPartition:
 OFFSET = "_dsm_offset"
 
 
-def _with_offsets(batch: pa.RecordBatch) -> pa.RecordBatch:
-    address = batch.column("_rowaddr").to_numpy()
-    return batch.append_column(OFFSET, pa.array(address & 0xFFFFFFFF, pa.int64()))
+def _with_offsets(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """As Lance tells them by the rows' addresses; without those, no row was dropped."""
+    found, position = [], 0
+    for batch in batches:
+        if "_rowaddr" in batch.schema.names:
+            offsets = batch.column("_rowaddr").to_numpy() & 0xFFFFFFFF
+        else:
+            offsets = np.arange(position, position + batch.num_rows)
+        found.append(batch.append_column(OFFSET, pa.array(offsets, pa.int64())))
+        position += batch.num_rows
+    return found
 
 
 _PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}

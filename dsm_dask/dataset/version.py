@@ -313,11 +313,12 @@ def _at(ref: Ref, latest: Any) -> Dataset:
 
 def _unknown(ref: Ref, latest: Any) -> UnknownVersion:
     names = [*latest.tags.list(), *latest.branches.list()]
+    known = nearest(str(ref.name), names).replace("Known:", "Tags and branches:")
     return UnknownVersion(
-        f"{ref.uri} has no version, tag or branch {ref.name!r} (or gc has removed it).",
+        f"There is no version, tag or branch {ref.name!r} (or gc has removed it).",
         where=str(ref),
-        valid=f"Versions go up to {latest.version}. Tags and branches: "
-        f"{nearest(str(ref.name), names)}",
+        valid=f"Versions go up to {latest.version}."
+        + (f" {known}" if names else " There are no tags and branches."),
     )
 
 

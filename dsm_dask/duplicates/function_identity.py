@@ -1,9 +1,9 @@
 """What tells functions of a user's apart: a name, and a digest of their code and of what they hold.
 
 What was computed by a function serves a later run only when it is the same function. So the digest
-covers its code with that of the functions within it, defaults, variables that it closes over, and of
-the globals that it names the constants and the functions of its own module. It is the same in every
-process. It does not see what other modules do, or a model behind a name.
+covers its code with that of the functions within it, defaults, variables that it closes over, and
+of the globals that it names the constants and the functions of its own module. It is the same in
+every process. It does not see what other modules do, or a model behind a name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import xxhash
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
+_FIXED = (tuple, frozenset, types.CodeType)
 _PROCESS = uuid.uuid4().hex
 
 
@@ -32,25 +33,25 @@ def function_identity(function: Callable[..., Any]) -> str:
     """
     named = function if hasattr(function, "__qualname__") else type(function)
     digest = xxhash.xxh3_128()
-    for part in _parts(function, []):
+    for part in _parts(function, {}):
         digest.update(f"{len(part)}:{part}".encode("utf-8", "surrogatepass"))
     return f"{named.__module__}.{named.__qualname__}#{digest.hexdigest()[:16]}"
 
 
-def _parts(value: Any, seen: list[Any]) -> Iterator[str]:
-    """What a value is made of, as texts. ``seen`` are the values that it was met in."""
+def _parts(value: Any, seen: dict[int, Any]) -> Iterator[str]:
+    """What a value is made of, as texts, but for what was ``seen``: objects by their ``id``."""
     yield type(value).__qualname__
     if isinstance(value, _PLAIN):
         yield repr(value)
     elif isinstance(value, types.ModuleType | type):
         yield f"{getattr(value, '__module__', '')}.{value.__name__}"
-    elif any(value is one for one in seen):
-        return
-    else:
-        yield from _parts_of_object(value, [*seen, value])
+    elif id(value) not in seen:
+        if not isinstance(value, _FIXED):  # whether equal ones are one object is up to Python
+            seen[id(value)] = value
+        yield from _parts_of_object(value, seen)
 
 
-def _parts_of_object(value: Any, seen: list[Any]) -> Iterator[str]:
+def _parts_of_object(value: Any, seen: dict[int, Any]) -> Iterator[str]:
     if isinstance(value, list | tuple):
         for one in value:
             yield from _parts(one, seen)
@@ -68,13 +69,13 @@ def _parts_of_object(value: Any, seen: list[Any]) -> Iterator[str]:
         yield from _parts((value.func, value.args, value.keywords), seen)
     elif hasattr(value, "__wrapped__"):  # as by functools.cache
         yield from _parts(value.__wrapped__, seen)
-    elif isinstance(getattr(type(value), "__call__", None), types.FunctionType):
+    elif isinstance(inspect.getattr_static(type(value), "__call__", None), types.FunctionType):
         yield from _parts((type(value), type(value).__call__, vars(value)), seen)
     else:
         yield _pickled(value)
 
 
-def _parts_of_function(function: types.FunctionType, seen: list[Any]) -> Iterator[str]:
+def _parts_of_function(function: types.FunctionType, seen: dict[int, Any]) -> Iterator[str]:
     # a cell is empty until the variable that it is for has a value
     cells = [one.cell_contents for one in function.__closure__ or () if one != types.CellType()]
     held = (function.__code__, function.__defaults__, function.__kwdefaults__, cells)
@@ -86,7 +87,7 @@ def _parts_of_function(function: types.FunctionType, seen: list[Any]) -> Iterato
             yield from _parts((name, value), seen)
 
 
-def _parts_of_code(code: types.CodeType, seen: list[Any]) -> Iterator[str]:
+def _parts_of_code(code: types.CodeType, seen: dict[int, Any]) -> Iterator[str]:
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     yield from _parts((code.co_code, names, code.co_consts), seen)
 
@@ -100,5 +101,5 @@ def _names(code: types.CodeType) -> set[str]:
 def _pickled(value: Any) -> str:
     try:
         return xxhash.xxh3_128_hexdigest(pickle.dumps(value, 5))
-    except Exception:  # a lock, a file: like no other, then
+    except Exception:  # noqa: BLE001 - a lock, a file: like no other, then
         return f"{_PROCESS}-{id(value)}"

@@ -39,7 +39,9 @@ def method_of(
         _only(name, distance=distance)
         made_by = None
         if embed:
-            function = embed if callable(embed) else None
+            if embed is not True and not callable(embed):
+                raise UsageError(f"{embed!r} makes no vectors.", valid="embed=True, or a function.")
+            function = None if embed is True else embed
             made_by = row_map(on, function, dimension, batch_size)
         elif dimension is not None:
             raise UsageError("The vectors have a dimension already.", valid="It goes with embed.")

@@ -44,9 +44,10 @@ class Normalise:
     steps: tuple[str, ...] = ()
 
     @staticmethod
-    def parse(names: Sequence[str]) -> Normalise:
+    def parse(names: str | Sequence[str]) -> Normalise:
         """Read names of steps, several in one string by commas; raises UsageError."""
-        given = [name.strip() for text in names for name in text.split(",") if name.strip()]
+        texts = [names] if isinstance(names, str) else names
+        given = [name.strip() for text in texts for name in text.split(",") if name.strip()]
         for name in given:
             if name not in STEPS:
                 raise UsageError(f"There is no normalisation {name!r}.", valid=nearest(name, STEPS))

@@ -28,12 +28,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 from dsm_dask.duplicates.minhash import MOST_PERMUTATIONS, MinHash, bands_for
 from dsm_dask.duplicates.near import Near
 from dsm_dask.duplicates.normalise import Normalise
-from dsm_dask.duplicates.rule import Rule
+from dsm_dask.duplicates.rule import Keep, Rule
 from dsm_dask.duplicates.shingles import Shingles
 from dsm_dask.errors import UsageError, nearest
 
@@ -71,11 +70,11 @@ def settings(
     permutations: int | None = None,
     bands: int | None = None,
     rows: int | None = None,
-    normalise: Sequence[str] | None = None,
+    normalise: str | Sequence[str] | None = None,
     verify: bool | None = None,
     seed: int = 1,
     match_empty: bool = False,
-    keep: Literal["first", "longest"] = "first",
+    keep: Keep = "first",
     prefer: str | None = None,
 ) -> Near:
     """What near duplicates are, from options as a person gives them; each one that is given goes

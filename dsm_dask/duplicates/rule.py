@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dsm_dask.arrays import plain, plain_type
-from dsm_dask.errors import SchemaError
+from dsm_dask.errors import SchemaError, UsageError
 from dsm_dask.table import Table, check_columns
+
+Keep = Literal["first", "longest"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +23,16 @@ class Rule:
     characters, bytes or items), or the one with the greatest number in column ``prefer`` (null and
     NaN come last)."""
 
-    keep: Literal["first", "longest"] = "first"
+    keep: Keep = "first"
     column: str | None = None
     prefer: str | None = None
+
+    def __post_init__(self) -> None:
+        kinds = get_args(Keep)
+        if self.keep not in kinds:
+            raise UsageError(
+                f"The {self.keep!r} row is not known.", valid=f"keep: {' or '.join(kinds)}."
+            )
 
     @property
     def reads(self) -> str | None:

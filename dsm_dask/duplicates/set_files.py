@@ -22,7 +22,7 @@ from dsm_dask.duplicates.edges import nodes_of
 from dsm_dask.duplicates.mapped import mapped
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.shares import side_by_side
-from dsm_dask.duplicates.shingles import Shingles
+from dsm_dask.duplicates.shingles import Buffers, Shingles, buffers
 from dsm_dask.table import ROW_ID, Partition
 
 U64 = npt.NDArray[np.uint64]
@@ -57,8 +57,8 @@ class WriteSets:
         if not len(nodes):
             return stored
         held: list[tuple[U64, U64, Int64]] = []
-        for ids, texts in self._texts(partition, nodes):
-            held.append((ids, *self.shingles.sets(texts)))
+        for ids, texts, rows in self._texts(partition, nodes):
+            held.append((ids, *self.shingles.sets_of(texts, rows)))
             if sum(len(hashes) for _, hashes, _ in held) > FLUSH:
                 stored.append(self._store(partition, len(stored), held, nodes, homes))
                 held = []
@@ -66,16 +66,21 @@ class WriteSets:
             stored.append(self._store(partition, len(stored), held, nodes, homes))
         return stored
 
-    def _texts(self, partition: Partition, nodes: U64) -> Iterator[tuple[U64, Any]]:
+    def _texts(self, partition: Partition, nodes: U64) -> Iterator[tuple[U64, Buffers, Int64]]:
         for batch in partition.read([self.column, ROW_ID]):
             ids = nodes_of(batch.column(ROW_ID).to_numpy(), self.table)
             chosen = np.flatnonzero(np.isin(ids, nodes))
             if not len(chosen):
                 continue
             texts = plain(batch.column(0))
+            whole = None if self.normalise.steps else buffers(texts)
             for start in range(0, len(chosen), TAKEN):
                 some = chosen[start : start + TAKEN]
-                yield ids[some], self.normalise.apply(texts.take(some))
+                if whole is not None:
+                    yield ids[some], whole, some
+                else:
+                    taken = self.normalise.apply(texts.take(some))
+                    yield ids[some], buffers(taken), np.arange(len(some))
 
     def _store(self, partition: Partition, number: int, held: Any, nodes: U64, homes: Int64) -> str:
         from dsm_dask.duplicates import pair_kernels
@@ -90,7 +95,8 @@ class WriteSets:
             row += len(some)
         name = f"sets-{self.table:03d}-{partition.fingerprint}-{number:05d}"
         uri = storage.join(self.folder, name)
-        storage.write(uri, found.tobytes(), durable=False)
+        data: Any = found.view(np.uint8).data if storage.is_local(uri) else found.tobytes()
+        storage.write(uri, data, durable=False)
         return uri
 
 

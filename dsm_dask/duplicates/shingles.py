@@ -25,6 +25,7 @@ from dsm_dask.stats.values import kind_of
 from dsm_dask.table import Table
 
 U64 = npt.NDArray[np.uint64]
+Int64 = npt.NDArray[np.int64]
 Buffers = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
 
 
@@ -60,16 +61,20 @@ class Shingles:
         """What the compiled loops call the unit."""
         return 0 if self.unit == "word" else 1
 
-    def sets(self, texts: pa.Array) -> tuple[U64, npt.NDArray[np.int64]]:
+    def sets(self, texts: pa.Array) -> tuple[U64, Int64]:
         """The different shingle hashes of each text, ascending, one text after the other, and how
         many each has (none for null)."""
+        return self.sets_of(buffers(texts), np.arange(len(texts)))
+
+    def sets_of(self, texts: Buffers, rows: Int64) -> tuple[U64, Int64]:
+        """The same for some rows of a column's :func:`buffers`."""
         from dsm_dask.duplicates import text_kernels
 
-        data, offsets, valid = buffers(texts)
-        size = int(offsets[-1] - offsets[0])
-        room = (size if self.code else size // 2 + len(offsets)) + text_kernels.BLOCK
-        found: tuple[U64, npt.NDArray[np.int64]] = text_kernels.shingle_sets(
-            data, offsets, valid, self.code, self.size, room
+        data, offsets, valid = texts
+        size = int((offsets[rows + 1] - offsets[rows]).sum())
+        room = (size if self.code else size // 2 + len(rows) + 1) + text_kernels.BLOCK
+        found: tuple[U64, Int64] = text_kernels.shingle_sets(
+            data, offsets, valid, rows, self.code, self.size, room
         )
         return found
 

@@ -279,16 +279,20 @@ def sign(
 
 
 @_compiled
-def shingle_sets(data: Any, offsets: Any, valid: Any, unit: int, size: int, room: int) -> Any:
-    """The different shingles of each text, ascending, one text after the other; and how many
-    each has. ``room`` is at least the number of units of all texts, and of one more block."""
+def shingle_sets(
+    data: Any, offsets: Any, valid: Any, rows: Any, unit: int, size: int, room: int
+) -> Any:
+    """The different shingles of each text of some rows, ascending, one text after the other; and
+    how many each has. ``room`` is at least the number of units of these texts, and of one more
+    block."""
     found = np.empty(room, np.uint64)
     spare, places = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.int64)
-    counts = np.zeros(len(offsets) - 1, np.int64)
+    counts = np.zeros(len(rows), np.int64)
     units = np.empty(BLOCK + size, np.uint64)
     shingles = np.empty(BLOCK + size, np.uint64)
     filled = 0
-    for row in range(len(offsets) - 1):
+    for place in range(len(rows)):
+        row = rows[place]
         if len(valid) and not valid[row]:
             continue
         at, end = offsets[row], offsets[row + 1]
@@ -300,14 +304,14 @@ def shingle_sets(data: Any, offsets: Any, valid: Any, unit: int, size: int, room
             found[filled : filled + made] = shingles[:made]
             filled += made
         if filled - begin > LARGE:
-            counts[row] = _distinct_of_many(found[begin:filled])
-            filled = begin + counts[row]
+            counts[place] = _distinct_of_many(found[begin:filled])
+            filled = begin + counts[place]
             continue
         if filled - begin > len(spare):
             spare = np.empty(filled - begin, np.uint64)
             places = np.empty(2 * (filled - begin), np.int64)
         filled = begin + _distinct(found[begin:filled], spare, places)
-        counts[row] = filled - begin
+        counts[place] = filled - begin
     return found[:filled].copy(), counts
 
 

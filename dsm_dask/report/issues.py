@@ -59,7 +59,7 @@ def headline(found: Json) -> list[Phrase]:
     >>> found = {"rows": 60_000, "ranked": 60_000, "queued": [{}] * 500, "by": "outlier",
     ...          "measures": ["outlier"], "balance": "label"}
     >>> "".join(phrase.text for phrase in headline(found))
-    '500 of 60,000 rows to look at first, by distance from neighbours, by turns from each label.'
+    '500 of 60,000 rows to look at first, by distance from neighbours, by turns from each value of label.'
     """
     count, rows = len(found.get("queued") or ()), found.get("rows") or 0
     if not count:
@@ -76,7 +76,7 @@ def headline(found: Json) -> list[Phrase]:
     ]
     if found.get("balance"):
         told += [
-            Phrase(", by turns from each "), Phrase(text.visible(found["balance"]), "code")
+            Phrase(", by turns from each value of "), Phrase(text.visible(found["balance"]), "code")
         ]  # fmt: skip
     if found.get("where"):
         told += [Phrase(", where "), Phrase(text.visible(found["where"]), "code")]

@@ -28,11 +28,16 @@ class Options:
     profile: str | None = None
 
     def __post_init__(self) -> None:
-        authority = (self.endpoint_url or "").partition("://")[2].partition("/")[0]
-        if "@" in authority:
+        protocol, _, rest = (self.endpoint_url or "http://localhost").partition("://")
+        if "@" in (rest or protocol).partition("/")[0]:
             raise UsageError(
                 "The endpoint URL of the store holds a name or a password.",
                 valid="Give it without; keys belong in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.",
+            )
+        if protocol not in ("http", "https") or rest[:1] in ("", "/"):
+            raise UsageError(
+                f"{self.endpoint_url!r} is no endpoint of a store.",
+                valid="Give http://HOST:PORT or https://HOST (--endpoint-url, AWS_ENDPOINT_URL).",
             )
 
     @classmethod

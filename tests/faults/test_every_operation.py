@@ -37,8 +37,7 @@ READS = {"read", "read_ranges", "listing", "find", "info", "exists", "check_buck
 """It is all the same whether these fail before or after they were done."""
 LANCE = [
     (lance, "dataset"), (lance.LanceDataset, "commit"), (lance.fragment.LanceFragment, "create"),
-    (lance.fragment.LanceFragment, "delete_rows"), (lance.file.LanceFileWriter, "close"),
-    (lance.LanceDataset, "create_branch"),
+    (lance.file.LanceFileWriter, "close"), (lance.LanceDataset, "create_branch"),
 ]  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_the_sentence_says_what_was_ranked_by_what() -> None:
         "3 of 5,000 rows to look at first, by label quality and neighbours' labels."
     )
     assert sentence(queue(balance="y", where="x > 1")).endswith(
-        "neighbours' labels, by turns from each y, where x > 1."
+        "neighbours' labels, by turns from each value of y, where x > 1."
     )
     assert sentence(queue(0)) == "None of 5,000 rows is to be looked at."
 

@@ -218,6 +218,36 @@ def test_argilla_there_and_back(dataset, engine, tmp_path, layout, marked):
             update(dataset, str(path), engine=engine)
 
 
+def test_drafts_of_argilla_as_json(dataset, engine, tmp_path):
+    """A record is completed when enough people have submitted; else it may hold drafts."""
+    records = tasks_of(dataset, engine, tmp_path, "argilla")
+    nested = [
+        answered(one, [("ann", wanted(one))]) | {"status": "pending"} for one in records[:3]
+    ] + [answered(records[3], []) | {"status": "pending"}]
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps(nested))
+    with pytest.raises(UsageError, match=r"are pending.*to_datasets"):
+        update(dataset, str(path), engine=engine)
+    nested[1]["status"] = "completed"
+    path.write_text(json.dumps(nested))
+    made = update(dataset, str(path), engine=engine)
+    assert (made.updated, made.left) == (1, 3)
+    check(dataset, {int(records[1]["id"]): wanted(records[1])})
+
+
+def test_texts_that_look_like_json(dataset, engine, tmp_path):
+    """Only a CSV has lists as texts."""
+    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio")
+    path = tmp_path / "e.json"
+    said, more = '["quoted", "twice"]', '["quoted", "three times"]'
+    path.write_text(json.dumps([annotated(tasks[0], 1, [(ANN, [said])])]))
+    assert update(dataset, str(path), engine=engine).updated == 1
+    flat = {**tasks[1]["data"], "topic": more, "annotation_id": 3, "lead_time": 1.0}
+    path.write_text(json.dumps([flat]))
+    assert update(dataset, str(path), engine=engine).updated == 1
+    check(dataset, {tasks[0]["data"]["id"]: said, tasks[1]["data"]["id"]: more})
+
+
 def test_doccano_there_and_back(dataset, engine, tmp_path):
     """The tool puts its own id first; what came with the document is over it, or is not."""
     docs = tasks_of(dataset, engine, tmp_path, "doccano")
@@ -295,6 +325,8 @@ def test_what_is_no_export(dataset, engine, tmp_path):
         ("f.json", [two], {"tool": "prodigy"}, UsageError, "no tool 'prodigy'"),
         ("g.json", [two], {"several": "best"}, UsageError, "'best' is unknown"),
         ("h.json", [{"x": 1}], {"on": "id"}, UsageError, "no file of rows"),
+        ("h2.json", [], {}, UsageError, "holds no tasks"),
+        ("h3.json", [], {"tool": "label-studio"}, UsageError, "holds no tasks"),
         ("i.json", [1], {}, CorruptFile, "holds no records"),
         ("j.json", {"a": [1], "b": []}, {}, CorruptFile, "not of one length"),
         ("k.zip", "no archive", {}, CorruptFile, "no archive"),

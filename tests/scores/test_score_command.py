@@ -85,7 +85,7 @@ def test_the_contract_of_score(ds, tmp_path):
     before = objects(tmp_path)
     stale = dsm("score", ds, "--probs", "p", "--label", "label", "--dry-run")
     assert objects(tmp_path) == before
-    assert "Stale, as the table has changed: label_issue" in stale.out
+    assert "Stale: label_issue" in stale.out
     assert "uncertainty of 60 rows" in stale.out
 
 

@@ -46,6 +46,8 @@ def read_export(uri: str, tool: str | None = None) -> Export | None:
     found = _records(storage.normalise(uri))
     first = list(itertools.islice(found, PEEKED))
     some = [record for record, _ in first]
+    if not some and uri.lower().endswith((".json", ".zip")):
+        raise UsageError(f"{uri} holds no tasks.", where=uri, valid="Export those with answers.")
     known = [n for n, one in TOOLS.items() if some and all(map(one.is_record, some))]
     if tool is not None and tool not in known:
         raise UsageError(
@@ -98,6 +100,7 @@ def corrections_of(
 
 def _answers(export: Export, schema: pa.Schema, on: str | None) -> Iterator[Answer]:
     if export.tool == "argilla":
+        argilla.check_status([record for record, _ in export.records], export.uri)
         asked = {name for record, _ in export.records for name in argilla.questions(record)}
         there = sorted(asked & set(schema.names))
         column = there[0] if len(there) == 1 else None

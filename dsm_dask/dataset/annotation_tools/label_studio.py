@@ -32,7 +32,10 @@ def answers(record: Record) -> Iterator[Answer]:
         mark = Mark.of(record)
         if mark is not None:
             who, at = record.get("annotator"), record.get("updated_at")
-            yield Answer(mark, _said(record.get(mark.column)), _who(who), str(at or ""))
+            value = record.get(mark.column)
+            if isinstance(record["annotation_id"], str):  # of a CSV, where all cells are texts
+                value = _cell(value)
+            yield Answer(mark, _said(value), _who(who), str(at or ""))
         return
     mark = Mark.of(data)
     if mark is None:
@@ -56,21 +59,28 @@ def _who(told: Any) -> str | None:
     return None if told in (None, "") else str(told)
 
 
-def _said(value: Any) -> tuple[str, ...]:
-    """What was chosen or written: alone, as a list, or as the value of a result; in a CSV the last
-    two are JSON.
+def _cell(text: Any) -> Any:
+    """A cell of a CSV: lists, and values of results, are JSON there.
 
-    >>> _said("art"), _said({"choices": ["art", "news"]}), _said('[{"number": 4}]'), _said("[art]")
-    (('art',), ('art', 'news'), ('4',), ('[art]',))
+    >>> _cell('{"choices": ["art", "news"]}'), _cell('[{"number": 4}]'), _cell("[art]")
+    ({'choices': ['art', 'news']}, [{'number': 4}], '[art]')
     """
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            told = json.loads(value)
-        except json.JSONDecodeError:
-            told = value
-        items = told if isinstance(told, list) else [told]
-        if not isinstance(told, str) and all(isinstance(one, (str, dict)) for one in items):
-            value = told
+    if not isinstance(text, str) or text[:1] not in ("[", "{"):
+        return text
+    try:
+        told = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    items = told if isinstance(told, list) else [told]
+    return told if all(isinstance(one, (str, dict)) for one in items) else text
+
+
+def _said(value: Any) -> tuple[str, ...]:
+    """What was chosen or written: alone, as a list, or as the value of a result.
+
+    >>> _said("art"), _said({"choices": ["art", "news"]}), _said([{"number": 4}]), _said('["art"]')
+    (('art',), ('art', 'news'), ('4',), ('["art"]',))
+    """
     if value is None or value == "":
         return ()
     if isinstance(value, dict):

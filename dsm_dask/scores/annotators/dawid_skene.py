@@ -33,7 +33,7 @@ class Confusions:
     confusion: Floats
 
     @functools.cached_property
-    def _logs(self) -> tuple[Floats, Floats]:
+    def logs(self) -> tuple[Floats, Floats]:
         return (
             np.log(np.maximum(self.confusion, LEAST)),
             np.log(np.maximum(self.prior, LEAST)),
@@ -46,7 +46,7 @@ class Confusions:
 
         found = np.empty((answers.items, len(self.prior)))
         annotator_kernels.dawid_skene(
-            answers.starts, answers.annotators, answers.labels, *self._logs, found
+            answers.starts, answers.annotators, answers.labels, *self.logs, found
         )
         return found
 
@@ -93,15 +93,20 @@ class DawidSkene:
         from dsm_dask.scores.annotators import kernels
 
         confusions, sums = counts.tables
-        scale, entropy = 2.0**bits, 0
-        for _, some in answers.blocks(len(sums)):
+        given, scale = (answers.starts, answers.annotators, answers.labels), 2.0**bits
+        if isinstance(model, Confusions):
+            return int(
+                kernels.add_expected(
+                    *given, *model.logs, LEAST, scale, 2.0 ** (bits - 6), confusions, sums
+                )
+            )
+        for _, some in answers.blocks(len(sums)):  # of votes, before there is an objective
             found = model.posteriors(some)
             kernels.add_confusions(
                 some.starts, some.annotators, some.labels, found, scale, confusions
             )
             kernels.add_classes(found, scale, sums)
-            entropy += int(kernels.entropy(found, LEAST, 2.0 ** (bits - 6)))
-        return entropy
+        return 0
 
     def maximised(self, counts: Counts, bits: int, before: Any) -> Confusions:
         del before

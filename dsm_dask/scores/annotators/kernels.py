@@ -151,18 +151,44 @@ def add_confusions(
 
 
 @_compiled
-def entropy(posteriors: Any, least: float, scale: float) -> Any:
-    """-sum(p log p) over all items, p at least ``least``, in units of 1 / ``scale``."""
-    total = np.int64(0)
+def add_expected(
+    starts: Any, annotators: Any, labels: Any, log_confusion: Any, log_prior: Any, least: float,
+    scale: float, entropy_scale: float, counts: Any, sums: Any,
+) -> Any:  # fmt: skip
+    """What :func:`add_confusions` and :func:`add_classes` add of the posteriors of
+    :func:`dawid_skene`, which are used item by item and not kept. Gives their entropy,
+    -sum(p log p), p at least ``least``, in units of 1 / ``entropy_scale``: rounded for each item."""
+    classes, total = len(log_prior), np.int64(0)
     small = -least * math.log(least)
-    for i in range(posteriors.shape[0]):
-        if posteriors[i, 0] != posteriors[i, 0]:
+    logs, weights, units = np.empty(classes), np.empty(classes), np.empty(classes, np.int64)
+    for i in range(len(starts) - 1):
+        first, last = starts[i], starts[i + 1]
+        if first == last:
             continue
-        own = 0.0
-        for k in range(posteriors.shape[1]):
-            p = posteriors[i, k]
-            own += small if p <= least else -p * math.log(p)
-        total += np.int64(np.rint(own * scale))
+        logs[:] = log_prior
+        for j in range(first, last):
+            row = log_confusion[annotators[j], labels[j]]
+            for k in range(classes):
+                logs[k] += row[k]
+        most = logs[0]
+        for k in range(1, classes):
+            most = max(most, logs[k])
+        weight = 0.0
+        for k in range(classes):
+            logs[k] -= most
+            weights[k] = math.exp(logs[k])
+            weight += weights[k]
+        entropy, whole = 0.0, math.log(weight)
+        for k in range(classes):
+            p = weights[k] / weight
+            units[k] = np.int64(np.rint(p * scale))
+            sums[k] += units[k]
+            entropy += small if p <= least else p * (whole - logs[k])
+        total += np.int64(np.rint(entropy * entropy_scale))
+        for j in range(first, last):
+            given = counts[annotators[j], labels[j]]
+            for k in range(classes):
+                given[k] += units[k]
     return total
 
 
