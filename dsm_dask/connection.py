@@ -120,14 +120,14 @@ def connect(address: str | None, workers: int | None) -> Connection:
     if workers is None and (client := _current_client()):
         return _borrowed(client)
     try:
-        cluster = _local_cluster(workers)
+        with contextlib.ExitStack() as undo:
+            cluster = _local_cluster(workers)
+            undo.callback(cluster.close, timeout=10)
+            made = Connection(_client(cluster), cluster)
+            undo.pop_all()
+            return made
     except (OSError, TimeoutError, ValueError, RuntimeError) as error:
         raise _not_started(error) from error
-    try:
-        return Connection(_client(cluster), cluster)
-    except BaseException:
-        cluster.close(timeout=10)
-        raise
 
 
 def _to(address: str) -> Connection:

@@ -24,6 +24,7 @@ from dsm_dask.fold import Fold, merge_all
 from dsm_dask.states import Kept, StateStore, fold_partition
 from dsm_dask.storage import IO
 from dsm_dask.table import Partition
+from dsm_dask.versions import refuse_other, software
 
 OnError = Literal["fail", "skip"]
 
@@ -88,6 +89,7 @@ class Answer:
     results: tuple[Any, ...]
     io: IO
     skipped: tuple[Skipped, ...] = ()
+    made_by: str = dataclasses.field(default_factory=software)
 
     def dump(self) -> bytes:
         sink = io.BytesIO()
@@ -100,10 +102,13 @@ class Answer:
 
     @staticmethod
     def load(payload: bytes) -> Answer:
+        """What a worker gave; raises VersionMismatch when that runs other software."""
         if payload[:1] == _PACKED:
             size = int.from_bytes(payload[1:9], "little")
             payload = _ZSTD.decompress(memoryview(payload)[9:], size, asbytes=True)
-        return pickle.loads(payload)  # type: ignore[no-any-return]  # noqa: S301 - our own worker's
+        found: Answer = pickle.loads(payload)  # noqa: S301 - our own worker's
+        refuse_other(getattr(found, "made_by", ""))
+        return found
 
 
 _WORTH_PACKING = 16 << 10

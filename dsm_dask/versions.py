@@ -8,6 +8,7 @@ version is refused, a different minor one is told.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 from dsm_dask.errors import VersionMismatch
@@ -75,6 +76,44 @@ def refuse(found: list[Difference], address: str) -> None:
         where=address,
         valid=f"There: {needed or 'the same packages as here'}, and start it again; or use its "
         "versions here (constraints.txt and cluster/Dockerfile pin all of them).",
+    )
+
+
+@functools.cache
+def software() -> str:
+    """What this process runs, as far as it has to be the same everywhere: a worker leaves it in
+    each of its answers.
+
+    >>> software().split(", ")[0].startswith("python 3.")
+    True
+    """
+    import importlib.metadata
+    import platform
+
+    found = []
+    for name, parts in PACKAGES.items():
+        try:
+            version = platform.python_version()
+            version = version if name == "python" else importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            version = MISSING
+        found.append(f"{name} {'.'.join(version.split('.')[:parts])}")
+    return ", ".join(found)
+
+
+def refuse_other(there: str) -> None:
+    """Raise VersionMismatch when ``there``, the :func:`software` of who made an answer, is not that
+    of this process: a worker that joined after the rest were looked at."""
+    if there == software():
+        return
+    pairs = zip(software().split(", "), there.split(", ") if there else [], strict=False)
+    told = [f"{mine} here, {other.rpartition(' ')[2]} there" for mine, other in pairs
+            if mine != other]  # fmt: skip
+    raise VersionMismatch(
+        "A worker that joined the cluster runs other software than this process: "
+        f"{'; '.join(told) or 'another release of dsm-dask'}.",
+        valid="Start all workers from the same packages (constraints.txt and cluster/Dockerfile "
+        "pin all of them) and run the same command again: finished partitions are not repeated.",
     )
 
 

@@ -72,6 +72,8 @@ def engine() -> Iterator[Engine]:
 def cluster(s3: S3Server) -> Iterator[Engine]:
     """Two worker processes that reach the store, for tests that leave them alive. Their memory is
     not under test, so nobody looks at it ten times a second until the last test is done."""
+    import distributed.config  # noqa: F401 - its settings would go away with this one
+
     with Engine(workers=2) as made:
         with dask.config.set({"distributed.worker.memory.monitor-interval": "2s"}):
             made.start()

@@ -127,7 +127,8 @@ def _list(out: Outcome, dataset: str, limit: int) -> None:
         "unreadable": unreadable,
         "more": max(0, len(known) - limit),
     }
-    table = text.table(heads, rows, "3 4", whole="0 1 3 4 5") if rows else f"no run of a job on {dataset}"
+    none = f"no run of a job on {dataset}"
+    table = text.table(heads, rows, "3 4", whole="0 1 3 4 5") if rows else none
     told = [table, *(f"{name}: its record cannot be read" for name in unreadable)]
     out.say(found, lambda: "\n".join(told))
 

@@ -62,31 +62,33 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
+    kept = [int(index) for index in whole.split()]
     cells = [[number(cell) for cell in row] for row in rows]
+    widths = {index: max(len(row[index]) for row in [heads, *cells]) for index in kept}
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, head in enumerate(heads):
-        kept = str(index) in whole.split()
         grid.add_column(
             head,
             justify="right" if str(index) in right.split() else "left",
-            no_wrap=kept,
-            min_width=max(len(row[index]) for row in [heads, *cells]) if kept else None,
+            no_wrap=index in widths,
+            min_width=widths.get(index),
         )
     for row in cells:
         grid.add_row(*map(Text, row))
-    return rendered(grid, Console)
+    least = sum(width + 2 for width in widths.values()) + 8 * (len(heads) - len(widths))
+    return rendered(grid, Console, least=least)
 
 
-def rendered(grid: Any, console: Any, unseen: int = UNSEEN) -> str:
+def rendered(grid: Any, console: Any, unseen: int = UNSEEN, least: int = 0) -> str:
     """The text of a rich table, in colour only on a terminal; ``unseen`` columns wide where no
-    terminal and no COLUMNS tell how wide it should be."""
+    terminal and no COLUMNS tell how wide it should be, and ``least`` at the least."""
     import shutil
     import sys
 
     sink = io.StringIO()
-    width = shutil.get_terminal_size((unseen, 40)).columns
+    width = max(shutil.get_terminal_size((unseen, 40)).columns, least)
     out = console(file=sink, width=width, force_terminal=sys.stdout.isatty(), highlight=False)
-    out.print(grid, crop=False)
+    out.print(grid)
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines())
 
 
@@ -294,7 +296,8 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
             for c in found["largest"]
         ]
         heads = ["copies", "kept row", "value"] + ["of"] * any(row[-1] for row in rows)
-        lines.append(table(heads, [row[: len(heads)] for row in rows], "0 1", "3"))
+        told = "3" if len(heads) > 3 else ""
+        lines.append(table(heads, [row[: len(heads)] for row in rows], "0 1", told))
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ def deletion_path(fragment: int, file: Any) -> str:
 
 
 def encode(gone: npt.NDArray[np.bool_]) -> bytes:
-    """The file for a fragment of which some rows are ``gone``: one truth value for each of its rows.
+    """The file for a fragment of which some rows are ``gone``: a truth value for each of its rows.
 
     >>> encode(np.array([False, True, False, True])).hex()
     '3a30000001000000000001001000000001000300'

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dsm_dask import storage
@@ -197,6 +198,51 @@ class DatasetPartition:
                 yield _joined(rows, kept.slice(first, last - first), columns)
             position += batch.num_rows
 
+    def take(
+        self, fragment: Fragment, chosen: npt.NDArray[np.uint64], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The live rows of one fragment that have any of some row ids, in row order. Of linked
+        columns the row groups with any of them are read; of others the rows alone, or, when they
+        are many, all."""
+        offsets, ids = live_rows(self, fragment)
+        places = np.flatnonzero(np.isin(ids, chosen))
+        if not len(places):
+            return
+        linked = set(self.linked) - fragment.held if fragment.part is not None else set()
+        managed = [name for name in columns if name != ROW_ID and name not in linked]
+        kept = pa.table({ROW_ID: pa.array(ids[places], pa.uint64())})
+        if managed:
+            found = self._taken_from_lance(fragment, places, managed)
+            for name in managed:
+                kept = kept.append_column(found.schema.field(name), found.column(name))
+        wanted = pa.schema([self.schema.field(name) for name in columns if name in linked])
+        if fragment.part is None or not len(wanted):
+            yield from kept.select(list(columns)).to_batches()
+            return
+        rows = offsets[places]
+        for position, part in fragment.part.groups_of(rows):
+            for batch in part.read(wanted):
+                first, last = np.searchsorted(rows, [position, position + batch.num_rows])
+                if first < last:
+                    some = _taken(batch, pa.array(rows[first:last] - position))
+                    yield _joined(some, kept.slice(first, last - first), columns)
+                position += batch.num_rows
+
+    def _taken_from_lance(
+        self, fragment: Fragment, places: npt.NDArray[np.int64], columns: Sequence[str]
+    ) -> pa.Table:
+        if len(places) * RANDOM_READ > fragment.rows * VALUE:
+            return pa.Table.from_batches(self.scan(fragment, columns)).take(pa.array(places))
+        dataset = self.snapshot.open()
+        changed = dict(self.changed)
+        names = [changed.get(name, name) for name in columns]
+        with lance_call(self.snapshot.uri), lance_io(dataset):
+            found = dataset.get_fragment(fragment.id).take(places.tolist(), columns=names)
+        if names == list(columns):
+            return found
+        batches = [self._as_linked(batch) for batch in found.to_batches()]
+        return pa.Table.from_batches(batches)
+
     def scan(
         self,
         fragment: Fragment,
@@ -237,6 +283,9 @@ class DatasetPartition:
 
 
 OFFSET = "_dsm_offset"
+
+RANDOM_READ, VALUE = 1 << 16, 4
+"""Bytes read in order that cost as much as one value that is read alone; bytes of a value."""
 
 
 def _with_offsets(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:

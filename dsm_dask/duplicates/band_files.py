@@ -1,14 +1,15 @@
 """The layout of band files: what :mod:`dsm_dask.duplicates.band_index` keeps of a partition.
 
-Little-endian: :data:`HEAD` u64 (magic, XXH3-64 of the rest of the head with marks and sums, digest
-of the rows, rows, keys, digests, copies, empty, nulls, short, unspaced, XXH3-64 of the copies and
-of the rows, step of the keys and of the digests, earlier blocks, smallest row id, whether row ids
-are listed); for the keys and the digests as many u64 as :data:`MARKS` says (every ``step``-th first
-number) and as many XXH3-64 of the records from a mark to the next one; the keys (48 bits of a band
-key and 16 of its row, see :mod:`dsm_dask.duplicates.row_places`), ascending; the digests (two u64
-that rows of the same shingles share, row id), ascending; the copies, pairs of row ids (first,
-copy), by copy; all row ids, ascending (u64 when they are listed, else u16: how far each is from the
-smallest); what is special about each row, u8 (the bits of :data:`KINDS`).
+Little-endian, sizes of the head in :mod:`dsm_dask.duplicates.band_sections`: ``HEAD`` u64 (magic,
+XXH3-64 of the rest of the head with marks and sums, digest of the rows, rows, keys, digests,
+copies, empty, nulls, short, unspaced, XXH3-64 of the copies and of the rows, step of the keys and
+of the digests, earlier blocks, smallest row id, whether row ids are listed); for both sections
+as many u64 as ``MARKS`` says (every ``step``-th first number) and as many XXH3-64 of the records
+from a mark to the next one; the keys (48 bits of a band key and 16 of its row, see
+:mod:`dsm_dask.duplicates.row_places`), ascending; the digests (two u64 that rows of the same
+shingles share, row id), ascending; the copies, pairs of row ids (first, copy), by copy; all row
+ids, ascending (u64 when they are listed, else u16: how far each is from the smallest); what is
+special about each row, u8 (the bits of :data:`KINDS`).
 
 48 bits of a key are enough: of a billion rows with 21 keys each, some two in a thousand
 share one by chance with another row. Half the bytes are half of what a run writes and reads.
@@ -35,6 +36,7 @@ import numpy.typing as npt
 import xxhash
 
 from dsm_dask import storage
+from dsm_dask.duplicates.band_sections import DIGEST, HEAD, KEY, START, Section
 from dsm_dask.duplicates.damage import DamagedFile, check, reading
 from dsm_dask.duplicates.gone import Gone, renamed
 from dsm_dask.duplicates.row_places import RowPlaces, keys_of
@@ -44,91 +46,13 @@ U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 
 MAGIC = int.from_bytes(b"dsmband5", "little")
-HEAD = 18
-KEY, DIGEST = 1, 3
-"""Numbers in a record: band key and row packed into one; two of a digest and the row id."""
-
-MARKS = {KEY: 512, DIGEST: 64}
-_MARKS_AT = {KEY: HEAD, DIGEST: HEAD + 2 * MARKS[KEY]}
-_START = (HEAD + 2 * sum(MARKS.values())) * 8
 HEADS = 2048
 """Heads that a worker remembers, of 9 KB each."""
 
 SUFFIX = ".bands"
-STEP = 1024
 
 KINDS = {"empty": 1, "nulls": 2, "short": 4, "unspaced": 8}
 """Bits of what a row may be."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """Records of ``width`` u64, ascending by the first number: how many, and how many there are
-    from one mark to the next."""
-
-    width: int
-    count: int
-    step: int
-
-    @staticmethod
-    def of(records: U64) -> Section:
-        """The description of ``records``, of shape (records, width)."""
-        count, width = records.shape
-        return Section(width, count, max(STEP, -(-count // MARKS[width])))
-
-    @property
-    def size(self) -> int:
-        return self.count * self.width * 8
-
-    def marks(self, head: U64) -> tuple[U64, U64]:
-        """The places in a head for every ``step``-th first number, and for XXH3-64 of the records
-        from each of these to the next."""
-        at, marks = _MARKS_AT[self.width], -(-self.count // self.step)
-        sums_at = at + MARKS[self.width]
-        return head[at : at + marks], head[sums_at : sums_at + marks]
-
-    def mark(self, head: U64, records: U64) -> None:
-        """Fill these places."""
-        marks, sums = self.marks(head)
-        marks[:], sums[:] = records[:: self.step, 0], _sums(records, self.step)
-
-    def between(self, head: U64, uri: str, start: int, low: int, high: int) -> U64:
-        """Records of an object, in which the section begins at byte ``start``, of which the first
-        number is from ``low`` to ``high``, both included."""
-        marks, _ = self.marks(head)
-        first = max(0, int(np.searchsorted(marks, np.uint64(low))) - 1)
-        last = int(np.searchsorted(marks, np.uint64(high), "right"))
-        if first >= last:
-            return np.empty((0, self.width), np.uint64)
-        records = self._from_mark_to_mark(head, uri, start, first, last)
-        begin = np.searchsorted(records[:, 0], np.uint64(low))
-        end = np.searchsorted(records[:, 0], np.uint64(high), "right")
-        return records[begin:end]
-
-    def check(self, head: U64, uri: str, start: int) -> None:
-        """Read all of it; raises DamagedFile when it is not what was written."""
-        if self.count:
-            self._from_mark_to_mark(head, uri, start, 0, len(self.marks(head)[0]))
-
-    def checked(self, head: U64, uri: str, data: memoryview, first: int = 0) -> U64:
-        """The records in ``data``, which begins at a mark."""
-        records = np.frombuffer(data, "<u8").reshape(-1, self.width)
-        sums = _sums(records, self.step)
-        wanted = self.marks(head)[1][first : first + len(sums)]
-        check(np.array_equal(sums, wanted), uri)
-        return records
-
-    def _from_mark_to_mark(self, head: U64, uri: str, start: int, first: int, last: int) -> U64:
-        begin, end = first * self.step, min(self.count, last * self.step)
-        record = self.width * 8
-        with reading(uri):
-            (data,) = storage.read_ranges(uri, [(start + begin * record, start + end * record)])
-        return self.checked(head, uri, data, first)
-
-
-def _sums(records: U64, step: int) -> U64:
-    parts = (records[start : start + step] for start in range(0, len(records), step))
-    return np.array([xxhash.xxh3_64_intdigest(part.data) for part in parts], "<u8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +120,7 @@ class BandFile:
 
     @property
     def _digests_at(self) -> int:
-        return _START + self.keys.size
+        return START + self.keys.size
 
     @property
     def _copies_at(self) -> int:
@@ -209,7 +133,7 @@ class BandFile:
     def keys_between(self, low: int, high: int) -> U64:
         """Packed keys from ``low`` to ``high``, both included, ascending: with rows that are gone,
         too (see :meth:`unpacked`)."""
-        found: U64 = self.keys.between(self._head(), self.uri, _START, low, high)[:, 0]
+        found: U64 = self.keys.between(self._head(), self.uri, START, low, high)[:, 0]
         return found
 
     def unpacked(self, keys: U64) -> U64:
@@ -241,7 +165,7 @@ class BandFile:
     def records(self) -> tuple[U64, U64, U64]:
         """All packed keys, of shape (keys, 1), digests and copies as they were written, at once:
         with rows that are gone, too (see :meth:`left`)."""
-        bounds = (0, _START, self._digests_at, self._copies_at, self._rows_at)
+        bounds = (0, START, self._digests_at, self._copies_at, self._rows_at)
         with reading(self.uri):
             (data,) = storage.read_ranges(self.uri, [(0, self._rows_at)])
         parts = [data[a:b] for a, b in itertools.pairwise(bounds)]
@@ -285,7 +209,7 @@ class BandFile:
 
     def check(self) -> None:
         """Read all of it; raises DamagedFile when it is not what was written."""
-        self.keys.check(self._head(), self.uri, _START)
+        self.keys.check(self._head(), self.uri, START)
         self.digests.check(self._head(), self.uri, self._digests_at)
         self._all_copies()
         self._all_rows()
@@ -330,7 +254,7 @@ def encode(
     counted = [section.count for section in sections]
     told = [digest, len(rows), *counted, len(copies), *dataclasses.astuple(counts), *ends]
     steps = [section.step for section in sections]
-    head = np.zeros(_START // 8, "<u8")
+    head = np.zeros(START // 8, "<u8")
     head[2:HEAD] = np.array([*told, *steps, earlier, places.first, listed], "<u8")
     for section, records in zip(sections, (keys, digests), strict=True):
         section.mark(head, records)
@@ -369,7 +293,7 @@ def read_blocks(uri: str) -> tuple[list[BandFile], int] | None:
 def _head_of(uri: str, wanted: int) -> U64:
     """The head of a file, of which the sum is known: another one is never taken for it."""
     with reading(uri):
-        (raw,) = storage.read_ranges(uri, [(0, _START)])
+        (raw,) = storage.read_ranges(uri, [(0, START)])
     return _checked_head(bytes(raw), uri, wanted)  # a copy: what was read may be a part of more
 
 
@@ -382,10 +306,10 @@ def _checked_head(raw: bytes | memoryview, uri: str, wanted: int) -> U64:
 def _read_head(uri: str) -> tuple[BandFile, int, int] | None:
     with contextlib.suppress(NotFound, DamagedFile):
         size = storage.info(uri).size
-        if size < _START:
+        if size < START:
             return None
         with reading(uri):
-            (raw,) = storage.read_ranges(uri, [(0, _START)])
+            (raw,) = storage.read_ranges(uri, [(0, START)])
         return _described(uri, raw, size)
     return None
 

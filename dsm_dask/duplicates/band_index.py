@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,18 @@ class _Block:
         told = row_places.packed(np.concatenate(self._keys)[first], places[:, None])
         self._keys = self._digests = []
         return encode(digest, earlier, sort(told.reshape(-1)), digests, copies, whole, kinds)
+
+
+def with_bands(folders: Sequence[str]) -> list[str]:
+    """Those of some folders that hold band files, or may not be listed."""
+    found = []
+    for folder in folders:
+        try:
+            if any(item.uri.endswith(SUFFIX) for item in storage.listing(folder)):
+                found.append(folder)
+        except AccessDenied:
+            found.append(folder)
+    return found
 
 
 def digest_of(fingerprint: str) -> int:

@@ -18,7 +18,8 @@ from dsm_dask.duplicates.shares import side_by_side
 
 Records = npt.NDArray[Any]
 
-_NONE = np.empty(0, FIRST)
+BUCKET = 1 << 20
+"""Rows in a bucket, at most, on average."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,12 +30,22 @@ class Held:
     tables: tuple[int, ...]
     """The number of the table of each file."""
     shares: tuple[Share, ...]
-    """Without the first rows: those are in ``records``."""
-    counts: tuple[int, ...]
-    """How many of the records are of each file."""
-    records: Records
-    """The first rows of all files, in their order, with nodes (see
-    :mod:`dsm_dask.duplicates.edges`) for row ids."""
+
+    @property
+    def counts(self) -> list[int]:
+        """How many first rows each file has."""
+        return [len(share.firsts) for share in self.shares]
+
+    def records(self) -> Records:
+        """The first rows of all files, in their order, with nodes (see
+        :mod:`dsm_dask.duplicates.edges`) for row ids."""
+        found = joined([share.firsts for share in self.shares])
+        counts = self.counts
+        for table, end, count in zip(self.tables, np.cumsum(counts).tolist(), counts, strict=True):
+            if table:
+                own = found[end - count : end]
+                own["row"] = nodes_of(own["row"], table)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +70,13 @@ class Bucket:
         damaged += wrong
         if wrong:
             return None
-        shares = [share for share in read if share is not None]
-        del read
-        counts = tuple(len(share.firsts) for share in shares)
-        # as bytes: NumPy copies records field by field
-        raw = [share.firsts.view(np.uint8) for share in shares]
-        records = np.concatenate([np.empty(0, np.uint8), *raw]).view(FIRST)
-        for table, end, count in zip(tables, np.cumsum(counts).tolist(), counts, strict=True):
-            if table:
-                own = records[end - count : end]
-                own["row"] = nodes_of(own["row"], table)
-        left = tuple(dataclasses.replace(share, firsts=_NONE) for share in shares)
-        return Held(files, tables, left, counts, records)
+        return Held(files, tables, tuple(share for share in read if share is not None))
+
+
+def joined(firsts: Sequence[Records]) -> Records:
+    """First rows one after the other; as bytes, as NumPy copies records field by field."""
+    raw = [np.ascontiguousarray(some).view(np.uint8) for some in firsts]
+    return np.concatenate([np.empty(0, np.uint8), *raw]).view(FIRST)
 
 
 def buckets(files: Sequence[Sequence[KeyFile]], folder: str) -> list[Bucket]:
@@ -85,11 +91,9 @@ def buckets(files: Sequence[Sequence[KeyFile]], folder: str) -> list[Bucket]:
 
 
 def bucket_bits(rows: int) -> int:
-    """How many hash prefix bits to split the grouping by, for buckets of half a million rows; of a
-    large table, for fewer requests, of a million.
+    """How many hash prefix bits to split the grouping by, for buckets of a million rows.
 
     >>> bucket_bits(1_000), bucket_bits(10_000_000), bucket_bits(100_000_000)
-    (2, 5, 7)
+    (2, 4, 7)
     """
-    size = min(1 << 20, max(1 << 19, rows >> 6))
-    return min(MOST_BITS, max(2, (max(1, -(-rows // size)) - 1).bit_length()))
+    return min(MOST_BITS, max(2, (max(1, -(-rows // BUCKET)) - 1).bit_length()))

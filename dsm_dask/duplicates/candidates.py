@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import codec, storage
-from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
+from dsm_dask.duplicates.band_files import BandFile
+from dsm_dask.duplicates.band_sections import DIGEST, KEY
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, tables_of, write_edges
 from dsm_dask.duplicates.keys import first_of_runs
@@ -131,7 +132,7 @@ class _Range:
         ends = np.cumsum([0, *map(len, runs)])
         records = np.concatenate(runs)
         del runs
-        chosen = np.split(_maybe_shared(records, ends, low, high), ends[1:-1])
+        chosen = np.split(maybe_shared(records, ends, low, high), ends[1:-1])
         told = told[chosen[0]]
         parts = np.split(records, ends[1:-1])[1:]
         some = [
@@ -200,7 +201,7 @@ def _with_nodes(one: Numbered, keys: U64) -> U64:
     return found
 
 
-def _maybe_shared(records: U64, ends: npt.NDArray[np.int64], low: int, high: int) -> Mask:
+def maybe_shared(records: U64, ends: npt.NDArray[np.int64], low: int, high: int) -> Mask:
     """Which packed keys from ``low`` to ``high``, in ascending runs up to ``ends``, may come more
     than once."""
     from dsm_dask.duplicates import band_kernels

@@ -50,7 +50,7 @@ def _members(held: Held, skipped: int) -> Records:
     """The rows of clusters, by root and node."""
     from dsm_dask.duplicates.key_kernels import group, grouped
 
-    records = held.records
+    records = held.records()
     keys, least, _, sizes = group(records, skipped, piece_bits(len(records)))
     # the rows of the data are the smallest nodes
     wanted = np.flatnonzero((sizes > 1) & (tables_of(least) == 0))

@@ -105,7 +105,7 @@ class Images:
     def check(self, tables: Sequence[Table]) -> None:
         """Raise SchemaError unless the column holds bytes or strings, UsageError for a distance
         that is not between 0 and 15, MissingExtra without Pillow."""
-        if type(self.distance) is not int or not 0 <= self.distance <= MOST:
+        if not isinstance(self.distance, int | np.integer) or not 0 <= self.distance <= MOST:
             raise UsageError(
                 f"{self.distance} differing bits are no distance.", valid=f"From 0 to {MOST}."
             )

@@ -54,6 +54,17 @@ class Share:
     """Where each first row that was read is in ``firsts``, -1 for those of other buckets; None when
     all are there."""
 
+    def beginning(self, number: int, bits: int, within: int) -> slice | Ints:
+        """Where those first rows are of which the hash begins with ``number``, a number of ``bits``
+        bits; those of all begin with the same ``within`` bits."""
+        pieces = 1 << (bits - within)
+        known = len(self.index) - 1
+        if self.numbers is not None or known < pieces:
+            return np.flatnonzero(self.firsts["high"] >> np.uint64(64 - bits) == number)
+        place, step = number % pieces, known // pieces
+        starts = self.index["first"][[0, place * step, (place + 1) * step]].astype(np.int64)
+        return slice(int(starts[1] - starts[0]), int(starts[2] - starts[0]))
+
 
 @dataclasses.dataclass(frozen=True)
 class KeyFile:

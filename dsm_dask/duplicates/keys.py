@@ -162,14 +162,3 @@ def piece_bits(rows: int) -> int:
     (0, 8)
     """
     return min(MOST_BITS, (rows // PIECE).bit_length())
-
-
-def bucket_bits(rows: int) -> int:
-    """How many hash prefix bits to split the grouping by, for buckets of half a million rows; of a
-    large table, for fewer requests, of a million.
-
-    >>> bucket_bits(1_000), bucket_bits(10_000_000), bucket_bits(100_000_000)
-    (2, 5, 7)
-    """
-    size = min(1 << 20, max(1 << 19, rows >> 6))
-    return min(MOST_BITS, max(2, (max(1, -(-rows // size)) - 1).bit_length()))

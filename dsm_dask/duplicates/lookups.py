@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsm_dask import storage
-from dsm_dask.duplicates.band_files import DIGEST, KEY, BandFile
+from dsm_dask.duplicates.band_files import BandFile
+from dsm_dask.duplicates.band_sections import DIGEST, KEY
 from dsm_dask.duplicates.damage import read_or_name
 from dsm_dask.duplicates.edges import EdgeFile, edges_of, nodes_of, rows_of, tables_of, write_edges
 from dsm_dask.duplicates.row_places import BITS, keys_of, limit

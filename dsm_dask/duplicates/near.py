@@ -21,7 +21,7 @@ from typing import Any
 from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
 from dsm_dask.duplicates.band_files import BandFile, Counts
-from dsm_dask.duplicates.band_index import WriteBands
+from dsm_dask.duplicates.band_index import WriteBands, with_bands
 from dsm_dask.duplicates.borderline import described_pairs, weakest
 from dsm_dask.duplicates.candidates import RANGE, Candidates, candidates
 from dsm_dask.duplicates.clusters import LARGEST, Clusters, decide, name_of
@@ -290,6 +290,8 @@ class _Run:
             if not self.dry_run:
                 folders = known
                 describe(own, {"method": "minhash", "on": self.on, **self.near.minhash.to_dict()})
+        if not told.told:  # one request, instead of two for each partition of a first run
+            known = with_bands(known)
         worker = WriteBands(
             self.on, self.near.minhash, tuple(known), tuple(folders), self.place.work, number,
             damaged,

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.arrays import plain
+from dsm_dask.dataset.partition import DatasetPartition
 from dsm_dask.duplicates.directory import Directory
-from dsm_dask.duplicates.edges import nodes_of
+from dsm_dask.duplicates.edges import nodes_of, rows_of
 from dsm_dask.duplicates.mapped import mapped
 from dsm_dask.duplicates.normalise import Normalise
 from dsm_dask.duplicates.shares import side_by_side
@@ -36,6 +38,9 @@ FLUSH = 3 << 20
 
 TAKEN = 1024
 """Texts taken together: few enough for the allocator to use the same memory again."""
+
+FEW = 64
+"""A partition is not read from end to end for one row of so many, or fewer."""
 
 _ROW = 16
 
@@ -67,7 +72,7 @@ class WriteSets:
         return stored
 
     def _texts(self, partition: Partition, nodes: U64) -> Iterator[tuple[U64, Buffers, Int64]]:
-        for batch in partition.read([self.column, ROW_ID]):
+        for batch in self._batches(partition, nodes):
             ids = nodes_of(batch.column(ROW_ID).to_numpy(), self.table)
             chosen = np.flatnonzero(np.isin(ids, nodes))
             if not len(chosen):
@@ -81,6 +86,16 @@ class WriteSets:
                 else:
                     taken = self.normalise.apply(texts.take(some))
                     yield ids[some], buffers(taken), np.arange(len(some))
+
+    def _batches(self, partition: Partition, nodes: U64) -> Iterator[pa.RecordBatch]:
+        """All rows of a partition; of a dataset's, when few are wanted, what has to be read for
+        these."""
+        columns = [self.column, ROW_ID]
+        if isinstance(partition, DatasetPartition) and len(nodes) * FEW < partition.rows:
+            for fragment in partition.fragments:
+                yield from partition.take(fragment, rows_of(nodes), columns)
+        else:
+            yield from partition.read(columns)
 
     def _store(self, partition: Partition, number: int, held: Any, nodes: U64, homes: Int64) -> str:
         from dsm_dask.duplicates import pair_kernels

@@ -14,6 +14,7 @@ from typing import Any
 
 from dsm_dask import storage
 from dsm_dask.dataset.version import Dataset
+from dsm_dask.jobs.dedup_estimate import deduplicated
 from dsm_dask.jobs.score_estimate import looked_at, scored
 from dsm_dask.jobs.spec import Step
 from dsm_dask.scores.review.measures import score_columns
@@ -33,13 +34,8 @@ STATE = 20_000
 SKETCH = 80_000
 """Bytes kept of one column of a partition to compare it with other data."""
 
-KEY, BAND = 27, 370
-"""Bytes a row that deduplication writes and reads again: keys of exact, bands of near ones."""
-
-RANGE = 3_000_000
-"""Keys of near duplicates that one task groups; each reads its part of every file of keys."""
-
-BANDS = 21
+LANCE = 55_000
+"""Bytes of metadata that a scan reads of a partition whose rows are stored in Lance."""
 
 CORE_BYTES = {
     "create": 150e6, "append": 150e6, "profile": 40e6, "check": 40e6, "exact": 60e6,
@@ -99,9 +95,10 @@ def estimate(
     if columns is None:
         return Estimate(gets=3)
     check_columns(table, columns)
-    scan = _scan(verb if verb != "dedup" else args.method, table, columns)
+    copies = copies or (isinstance(table, Dataset) and not table.is_linked)
+    scan = _scan(verb if verb != "dedup" else args.method, table, columns, LANCE if copies else 0)
     if verb == "dedup":
-        return _deduplicated(scan, args.method, len(columns))
+        return deduplicated(scan, args, BASE_MEMORY)
     if verb == "drop":
         return dataclasses.replace(
             scan, puts=3 + 2 * scan.partitions, bytes_written=20_000 + 1500 * scan.partitions
@@ -159,7 +156,8 @@ NAMING = {
 """Keys of steps that name the columns they read."""
 
 
-def _scan(kind: str, table: Table, columns: list[str]) -> Estimate:
+def _scan(kind: str, table: Table, columns: list[str], more: int = 0) -> Estimate:
+    """Of some columns; ``more`` bytes are read of each partition."""
     partitions = table.partitions()
     sizes = table.column_sizes()
     stored = sum(sizes.get(name, 0) for name in columns)
@@ -171,7 +169,7 @@ def _scan(kind: str, table: Table, columns: list[str]) -> Estimate:
         tasks=len(tasks(partitions)),
         rows=table.rows,
         bytes_to_read=stored,
-        bytes_read=stored,
+        bytes_read=stored + more * len(partitions),
         gets=5 + ranges + 2 * len(partitions),
         worker_memory=int(BASE_MEMORY + 3 * largest),
         core_seconds=stored / CORE_BYTES.get(kind, 40e6),
@@ -234,27 +232,4 @@ def _checked(scan: Estimate, against: str, columns: int) -> Estimate:
         gets=2 * sides * scan.gets,
         puts=sides * scan.partitions,
         core_seconds=sides * scan.core_seconds,
-    )
-
-
-def _deduplicated(scan: Estimate, method: str, columns: int) -> Estimate:
-    if method == "exact":
-        keys = (KEY if columns else 0) * scan.rows
-        return dataclasses.replace(
-            scan,
-            bytes_read=scan.bytes_read + 2 * keys,
-            bytes_written=keys,
-            gets=25 + 10 * scan.partitions,
-            puts=5 + 6 * scan.partitions,
-        )
-    bands = BAND * scan.rows
-    ranges = max(1, scan.rows * BANDS // RANGE)
-    return dataclasses.replace(
-        scan,
-        bytes_read=2 * scan.bytes_read + bands,  # hashing; candidates once more
-        bytes_written=bands,
-        gets=25 + (8 + 2 * ranges) * scan.partitions,
-        puts=5 + 5 * scan.partitions,
-        worker_memory=scan.worker_memory + BASE_MEMORY,
-        core_seconds=2 * scan.core_seconds,
     )

@@ -223,11 +223,15 @@ def ask_to_cancel(run: Run) -> Record:
 
 
 def outdated(dataset: str, older_than: dt.timedelta) -> list[Run]:
-    """Runs that are over, or lost, and gave their last sign longer ago than that."""
+    """Runs that are over, or lost, and gave their last sign longer ago than that. One with a record
+    that cannot be read is none of them: ``dsm jobs`` names it."""
     at = dt.datetime.now(dt.UTC)
     found = []
     for run in runs(dataset):
-        record = load(run)
+        try:
+            record = load(run)
+        except (NotFound, DatasetDamaged):
+            continue  # removed since it was listed; or nobody can tell whether it is over
         last = dt.datetime.fromisoformat(record.ended or record.beat)
         if record.seen(at) not in ("queued", "running") and at - last >= older_than:
             found.append(run)

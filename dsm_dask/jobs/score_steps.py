@@ -142,7 +142,7 @@ class Issues(Strict):
     html: str | None = Field(None, description="Write a page here.")
     out: str | None = Field(None, description="Write a form, or tasks, here.")
     format: (
-        Literal["csv", "jsonl", "parquet", "labelstudio", "argilla", "doccano"] | None
+        Literal["csv", "jsonl", "parquet", "label-studio", "argilla", "doccano"] | None
     ) = None  # fmt: skip
 
     @property

@@ -56,10 +56,10 @@ class Item:
 def headline(found: Json) -> list[Phrase]:
     """What was ranked by what.
 
-    >>> found = {"rows": 60_000, "ranked": 60_000, "queued": [{}] * 500, "by": "outlier",
-    ...          "measures": ["outlier"], "balance": "label"}
+    >>> found = {"rows": 600, "ranked": 600, "queued": [{}] * 500, "by": "outlier",
+    ...          "measures": ["outlier"], "balance": "y"}
     >>> "".join(phrase.text for phrase in headline(found))
-    '500 of 60,000 rows to look at first, by distance from neighbours, by turns from each value of label.'
+    '500 of 600 rows to look at first, by distance from neighbours, by turns from each value of y.'
     """
     count, rows = len(found.get("queued") or ()), found.get("rows") or 0
     if not count:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -64,6 +66,19 @@ class FilePart:
         with naming(self.label):
             yield from _read_part(self, schema, encoded)
 
+    def groups_of(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, FilePart]]:
+        """Each row group that holds any of some rows (numbers of rows of this part, ascending),
+        with the number of its first row."""
+        with naming(self.label):
+            metadata = _metadata_of(self)
+        first = 0
+        for group in range(self.first_group, self.stop_group):
+            count = metadata.row_group(group).num_rows
+            if np.diff(np.searchsorted(rows, [first, first + count]))[0]:
+                own = dataclasses.replace(self, first_group=group, stop_group=group + 1, rows=count)
+                yield first, own
+            first += count
+
 
 def empty_batches(rows: int) -> Iterator[pa.RecordBatch]:
     for start in range(0, rows, BATCH_ROWS):
@@ -77,9 +92,7 @@ def no_columns(rows: int) -> pa.RecordBatch:
 
 
 def _read_part(part: FilePart, schema: pa.Schema, encoded: bool) -> Iterator[pa.RecordBatch]:
-    metadata = _metadata(
-        part.uri, part.file_size, part.footer_size, part.etag, storage.current_options()
-    )
+    metadata = _metadata_of(part)
     stored = metadata.schema.to_arrow_schema()
     there = set(stored.names)  # asked of Arrow, each takes time that grows with the columns
     names = [name for name in schema.names if name in there]
@@ -110,6 +123,12 @@ def _read_part(part: FilePart, schema: pa.Schema, encoded: bool) -> Iterator[pa.
             rows, row_groups=[group], column_indices=leaves, use_threads=False
         ):
             yield conform(batch, schema)
+
+
+def _metadata_of(part: FilePart) -> pq.FileMetaData:
+    return _metadata(
+        part.uri, part.file_size, part.footer_size, part.etag, storage.current_options()
+    )
 
 
 @functools.lru_cache(maxsize=128)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import dask.system
+import distributed
 import pytest
 from dsm_trials import dsm, dsm_apart, parquet, square
 
-from dsm_dask.connection import ClusterWarning, address_in
+from dsm_dask.connection import ClusterWarning, address_in, connect
 from dsm_dask.engine import Engine
 from dsm_dask.errors import ClusterError, NotFound, UsageError, VersionMismatch
-from dsm_dask.versions import PACKAGES, differences, refuse
+from dsm_dask.storage import IO
+from dsm_dask.task import Answer
+from dsm_dask.versions import PACKAGES, differences, refuse, software
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no worker yet:dsm_dask.connection.ClusterWarning")
 MINE = {**dict.fromkeys(PACKAGES, "3.4.5"), "python": "3.11.7.final.0"}
@@ -48,7 +53,6 @@ def test_tls(processes, tmp_path, certificate, monkeypatch):
     processes.worker(*given)
     with pytest.raises(ClusterError, match=r"distributed\.comm\.tls"), Engine(address) as engine:
         engine.start()
-    import dask
 
     tls = {"ca-file": certificate.ca, "client": {"cert": certificate.cert, "key": certificate.key}}
     settings = {
@@ -102,6 +106,32 @@ def test_other_software_is_found_before_any_work(processes, tmp_path):
     assert not (tmp_path / "ds").exists()
 
 
+@pytest.mark.cluster
+def test_a_worker_that_joins_later_and_runs_other_software(processes, tmp_path):
+    """Its answers say so: none of them is taken, whether it is asked alone or merges others'."""
+    info = tmp_path / "major" / "pyarrow-9.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pyarrow\nVersion: 9.0.0\n")
+    address = processes.scheduler()
+    first = processes.worker()
+    with Engine(address) as engine:
+        assert engine.map(square, [2]) == [4]
+        processes.worker(path=tmp_path / "major")
+        processes.until_workers(2)
+        first.kill()
+        processes.until_workers(1)
+        with pytest.raises(VersionMismatch, match=r"pyarrow .* here, 9 there"):
+            engine.map(square, [2])
+
+
+def test_answers_of_other_software_are_refused():
+    answer = Answer((1,), IO())
+    assert Answer.load(answer.dump()) == answer
+    for other in ("", software().replace("dsm-dask ", "dsm-dask 9.")):
+        with pytest.raises(VersionMismatch, match=r"another release|dsm-dask .* here, 9"):
+            Answer.load(dataclasses.replace(answer, made_by=other).dump())
+
+
 def parquet_job(folder) -> str:
     source = parquet(folder / "a.parquet", {"n": [1]})
     job = f"{{name: j, dataset: '{folder}/ds', steps: [{{create: {{sources: '{source}'}}}}]}}"
@@ -140,6 +170,46 @@ def test_the_same_software_is_no_difference():
     assert differences(MINE, MINE, {"tcp://a:1": dict(MINE)}) == []
 
 
+class _Cluster:
+    """What a local cluster was asked for, and whether it was closed."""
+
+    def __init__(self, **asked):
+        self.asked, self.closed = asked, False
+        type(self).last = self
+
+    def close(self, timeout):
+        self.closed = True
+
+
+class _Client:
+    @staticmethod
+    def current():
+        raise ValueError("there is none")
+
+    def __init__(self, cluster, timeout):
+        raise OSError("no answer")
+
+
+def test_a_local_cluster_has_the_size_that_this_process_may_use(monkeypatch):
+    """In a container a part of the machine; and it does not outlive a client that fails."""
+    monkeypatch.setattr(dask.system, "CPU_COUNT", 3)
+    monkeypatch.setattr(distributed, "LocalCluster", _Cluster)
+    monkeypatch.setattr(distributed, "Client", _Client)
+    with pytest.raises(ClusterError, match="no answer"):
+        connect(None, None)
+    assert _Cluster.last.asked["n_workers"] == 3
+    assert _Cluster.last.closed
+
+
+def test_a_script_that_starts_itself_is_told_how_not_to(monkeypatch):
+    def failing(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", failing)
+    with pytest.raises(ClusterError, match=r"Nanny failed to start\..*__main__"):
+        connect(None, 2)
+
+
 def test_files_that_name_no_scheduler(tmp_path):
     with pytest.raises(NotFound):
         address_in(str(tmp_path / "none.json"))
@@ -156,7 +226,6 @@ def test_an_empty_variable_is_no_address(tmp_path):
 
 
 def test_nobody_there_and_no_encryption():
-    import dask
 
     address = "tcp://127.0.0.1:9"
     quick = {"distributed.comm.timeouts.connect": "0.3s"}

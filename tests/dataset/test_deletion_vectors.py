@@ -47,7 +47,8 @@ def without(dataset, gone):
 def masks(draw):
     """Some of the spans have few rows gone, many, all or none."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    shares = draw(st.lists(st.sampled_from([0, 1e-4, 0.05, 0.0625, 0.5, 1]), min_size=4, max_size=4))
+    share = st.sampled_from([0, 1e-4, 0.05, 0.0625, 0.5, 1])
+    shares = draw(st.lists(share, min_size=4, max_size=4))
     gone = np.concatenate([random.random(SPAN) < share for share in shares])[: 3 * SPAN + 1000]
     gone[draw(st.integers(0, len(gone) - 1))] = True
     gone[draw(st.integers(0, len(gone) - 1))] = False

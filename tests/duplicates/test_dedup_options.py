@@ -30,7 +30,6 @@ def ds(tmp_path, engine) -> str:
         ({"method": "minhash", "keep": "last"}, "first or longest"),
         ({"method": "semantic", "embed": "ngrams"}, "'ngrams' makes no vectors"),
         ({"method": "phash", "on": "image", "distance": 2.5}, "2.5 differing bits"),
-        ({"method": "phash", "on": "image", "distance": True}, "True differing bits"),
     ],
 )
 def test_what_makes_no_sense(ds, engine, options, told):

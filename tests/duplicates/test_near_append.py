@@ -16,7 +16,7 @@ from near_corpus import corpus, cut, decided
 from dsm_dask.dataset.drop import drop
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
-from dsm_dask.duplicates import lookups, since, untouched
+from dsm_dask.duplicates import lookups, set_files, since, untouched
 from dsm_dask.duplicates.minhash import MinHash
 from dsm_dask.duplicates.near import Bounds, Near, dedup_near
 from dsm_dask.duplicates.shingles import Shingles
@@ -99,9 +99,11 @@ def test_a_run_after_any_history_tells_what_one_from_nothing_does(
                 assert seen[:2] == want[:2]
 
 
-@pytest.mark.parametrize("limit", [40, 3_000_000])
-def test_several_appends_of_texts(tmp_path, engine, limit):
-    """As one run of everything, and only groups that a row joins are compared again."""
+@pytest.mark.parametrize(("limit", "few"), [(40, 0), (3_000_000, 64)])
+def test_several_appends_of_texts(tmp_path, engine, monkeypatch, limit, few):
+    """As one run of everything, and only groups that a row joins are compared again; whichever
+    way their texts are read."""
+    monkeypatch.setattr(set_files, "FEW", few)
     every = corpus(320, seed=41)
     ds, bounds = str(tmp_path / "ds"), Bounds(keys=limit)
     create(ds, cut(tmp_path / "raw", every[:200], 3), engine=engine)

@@ -108,7 +108,8 @@ def dsm(*args: Any, workers: int = 0) -> Said:
     from dsm_dask.cli import main
 
     argv = [str(arg) for arg in args]
-    if argv and not argv[0].startswith("-") and "--workers" not in argv:
+    told = {"--workers", "--scheduler", "--scheduler-file"} & set(argv)
+    if argv and not argv[0].startswith("-") and not told:
         argv += ["--workers", str(workers)]
     out, err = io.StringIO(), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)

@@ -58,7 +58,7 @@ def tasks_of(dataset, engine, tmp_path, kind, label="topic", **options):
     path = tmp_path / "tasks"
     found.save(str(path), kind)
     text = path.read_text()
-    return json.loads(text) if kind == "labelstudio" else list(map(json.loads, text.splitlines()))
+    return json.loads(text) if kind == "label-studio" else list(map(json.loads, text.splitlines()))
 
 
 def wanted(task):
@@ -140,7 +140,7 @@ def label_studio(tasks, path, layout):
     ("layout", "name"), [("json", "e.json"), ("json_min", "m.json"), ("csv", "e.csv")]
 )
 def test_label_studio_there_and_back(dataset, engine, tmp_path, layout, name, named):
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio")
     label_studio(tasks, tmp_path / name, layout)
     tool = "label-studio" if named else None
     made = update(dataset, str(tmp_path / name), engine=engine, tool=tool)
@@ -237,7 +237,7 @@ def test_drafts_of_argilla_as_json(dataset, engine, tmp_path):
 
 def test_texts_that_look_like_json(dataset, engine, tmp_path):
     """Only a CSV has lists as texts."""
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio")
     path = tmp_path / "e.json"
     said, more = '["quoted", "twice"]', '["quoted", "three times"]'
     path.write_text(json.dumps([annotated(tasks[0], 1, [(ANN, [said])])]))
@@ -273,11 +273,11 @@ def test_an_archive_of_doccano_tells_who_it_was(dataset, engine, tmp_path):
 
 
 def test_lists_and_numbers_as_labels(dataset, engine, tmp_path):
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio", "tags")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio", "tags")
     path = tmp_path / "e.json"
     path.write_text(json.dumps([annotated(tasks[0], 1, [(ANN, ["x", "y"])], "tags")]))
     assert update(dataset, str(path), engine=engine).changes == {"tags": {"ann@example.org": 1}}
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio", "grade", key="text")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio", "grade", key="text")
     path.write_text(json.dumps([annotated(tasks[0], 1, [(ANN, ["9"])], "grade")]))
     assert update(dataset, str(path), engine=engine).updated == 1
     found = open_dataset(dataset).to_table(["tags", "grade"]).to_pydict()
@@ -286,7 +286,7 @@ def test_lists_and_numbers_as_labels(dataset, engine, tmp_path):
 
 
 def test_what_annotators_differ_about(dataset, engine, tmp_path):
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio")
     given = tasks[0]["data"]["given"]
     one, other = (label for label in LABELS if label != given)
     path = tmp_path / "e.json"
@@ -312,7 +312,7 @@ def test_who_changes_their_mind_has_said_the_last():
 
 
 def test_what_is_no_export(dataset, engine, tmp_path):
-    tasks = tasks_of(dataset, engine, tmp_path, "labelstudio")
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio")
     two = annotated(tasks[0], 1, [(ANN, ["art", "sports"])])
     bare = {**annotated(tasks[0], 1, [(ANN, ["art"])]), "data": {"text": "x"}}
     spans = {MARK: Mark("id", "100", "topic").encode(), "label": [[0, 1, "art"]]}

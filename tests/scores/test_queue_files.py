@@ -106,7 +106,7 @@ def test_an_untouched_form_changes_nothing(dataset, engine, tmp_path):
 
 def test_tasks_of_annotation_tools(data, engine, tmp_path):
     found = issues(data, engine=engine, top=30, label="y", show=["text"])
-    found.save(str(tmp_path / "tasks.json"), "labelstudio")
+    found.save(str(tmp_path / "tasks.json"), "label-studio")
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     for task, row in zip(tasks, found.queued, strict=True):
         assert task["data"]["id"] == row.key

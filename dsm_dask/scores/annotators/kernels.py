@@ -157,7 +157,7 @@ def add_expected(
 ) -> Any:  # fmt: skip
     """What :func:`add_confusions` and :func:`add_classes` add of the posteriors of
     :func:`dawid_skene`, which are used item by item and not kept. Gives their entropy,
-    -sum(p log p), p at least ``least``, in units of 1 / ``entropy_scale``: rounded for each item."""
+    -sum(p log p), p at least ``least``, in units of 1 / ``entropy_scale``, rounded item by item."""
     classes, total = len(log_prior), np.int64(0)
     small = -least * math.log(least)
     logs, weights, units = np.empty(classes), np.empty(classes), np.empty(classes, np.int64)

@@ -215,7 +215,7 @@ def _doccano(queue: Queue) -> bytes:
     return _lines(rows)
 
 
-_TASKS = {"labelstudio": _label_studio, "argilla": _argilla, "doccano": _doccano}
+_TASKS = {"label-studio": _label_studio, "argilla": _argilla, "doccano": _doccano}
 FORMATS: dict[str, Callable[[Queue], bytes]] = {
     "csv": _csv, "jsonl": _json_lines, "parquet": _parquet, **_TASKS,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Values of a few rows, fetched by workers: only fragments that hold any of the rows are read."""
+"""Values of a few rows, fetched by workers: only row groups that hold any of the rows are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsm_dask.dataset.partition import DatasetPartition, Fragment, live_rows
+from dsm_dask.dataset.partition import DatasetPartition
 from dsm_dask.engine import Engine
 from dsm_dask.scores.review.thumbnails import Image, as_image
 from dsm_dask.stats.values import to_json, to_python
@@ -65,18 +65,11 @@ class _Fetch:
         columns = [*dict.fromkeys([*self.columns, ROW_ID])]
         if isinstance(partition, DatasetPartition):
             for fragment in partition.fragments:
-                yield from self._of_fragment(partition, fragment, columns)
+                yield from partition.take(fragment, self.rows, columns)
             return
         ids = [batch.column(0).to_numpy() for batch in partition.read([ROW_ID])]
         if any(np.isin(some, self.rows).any() for some in ids):
             yield from partition.read(columns)
-
-    def _of_fragment(
-        self, partition: DatasetPartition, fragment: Fragment, columns: list[str]
-    ) -> Iterator[pa.RecordBatch]:
-        _, ids = live_rows(partition, fragment)
-        if np.isin(ids, self.rows).any():
-            yield from partition.read_fragment(fragment, columns)
 
 
 def told(scalar: pa.Scalar, cut: int) -> Value:
