@@ -351,9 +351,9 @@ def drift_by(
 
 
 def issues(data: Any, *, engine: Engine | None = None, **options: Any) -> Queue:
-    """Rows that people should look at first; see ``issues``, which
-    tells the ``options``. ``.save("queue.csv")`` writes a form for corrections,
-    ``.save_html("queue.html")`` a page."""
+    """Rows that people should look at first; see
+    :func:`dsm_dask.scores.review.review_queue.issues`, which tells the ``options``.
+    ``.save("queue.csv")`` writes a form for corrections, ``.save_html("queue.html")`` a page."""
     with _engine(engine) as used:
         return _review_queue.issues(open_data(data, used.map), engine=used, **options)
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from dsm_dask.report.differences import differences, sameness
+from dsm_dask.report.text import visible
 
 SHOWN = 12
 """Differences told of a text."""
@@ -28,12 +29,15 @@ def clusters(largest: list[dict[str, Any]]) -> str:
         shown.append(
             f"\n{number}. {cluster['size']:,} rows; kept: row {_row(cluster, 'survivor')}\n"
         )
-        shown.append(f"   {_cut(kept)}\n")
+        if cluster["values"]:
+            shown.append(f"   {_cut(kept)}\n")
         for member in cluster.get("members", []):
             alike = member["similarity"]
             told = "" if alike is None else f", strongest pair {alike:.3f}"
-            shown.append(f"   row {_row(member, 'row')}{told}: ", style="dim")
-            _append_difference(shown, kept, _text_of(member))
+            shown.append(f"   row {_row(member, 'row')}{told}", style="dim")
+            if member["values"]:  # of images, say, there may be no text to tell
+                shown.append(": ", style="dim")
+                _append_difference(shown, kept, _text_of(member))
             shown.append("\n")
         more = cluster["size"] - 1 - len(cluster.get("members", []))
         if more > 0:
@@ -47,7 +51,7 @@ def _row(entry: dict[str, Any], key: str) -> str:
 
 
 def _text_of(entry: dict[str, Any]) -> str:
-    return " | ".join(entry["values"].values())
+    return visible(" | ".join(entry["values"].values()))
 
 
 def _cut(text: str, width: int = 300) -> str:

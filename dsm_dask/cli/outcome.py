@@ -5,8 +5,10 @@ from __future__ import annotations
 import _thread
 import functools
 import json
+import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 import traceback
@@ -252,9 +254,19 @@ def _fail(error: DsmError, as_json: bool, debug: bool) -> int:
         traceback.print_exception(error)
     if as_json:
         print(json.dumps({"error": error.to_dict()}))
-    print(f"error: {error}", file=sys.stderr)
+    print(_wrapped(f"error: {error}"), file=sys.stderr)
     print(f"       (dsm explain {error.code})", file=sys.stderr)
     return error.exit_code
+
+
+def _wrapped(told: str) -> str:
+    """On a terminal in lines of its width, at blanks, so that paths stay whole; else as it is."""
+    if not sys.stderr.isatty():
+        return told
+    width = max(40, os.get_terminal_size(sys.stderr.fileno()).columns)  # some tell none
+    return textwrap.fill(
+        told, width, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def fail_usage(error: click.ClickException, as_json: bool) -> int:
@@ -266,5 +278,5 @@ def fail_usage(error: click.ClickException, as_json: bool) -> int:
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
         print(ctx.get_usage(), file=sys.stderr)
-    print(f"error: {message}", file=sys.stderr)
+    print(_wrapped(f"error: {message}"), file=sys.stderr)
     return 2

@@ -89,6 +89,10 @@ def _told(step: dict[str, Any], stopped: bool) -> str:
         count = len(result["findings"])
         stop = "; the job stopped here" if stopped else ""
         return f"{count:,} finding{'' if count == 1 else 's'} against {result['against']}{stop}"
+    if verb_ == "drift":
+        moved = sum(column["drift"] for column in result["columns"].values())
+        stop = "; the job stopped here" if stopped else ""
+        return f"{moved:,} of {many(len(result['columns']), 'column')} moved{stop}"
     if verb_ in ("tag", "branch"):
         return f"{result['name']} → version {result['version']}"
     if verb_ == "log":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsm_dask.dataset.refs import Ref
-from dsm_dask.report.text import many
+from dsm_dask.report.text import many, visible
 from dsm_dask.stats.class_balance import MOST
 
 CLOSE = 0.7
@@ -63,7 +63,7 @@ def table(
     from rich.text import Text
 
     kept = [int(index) for index in whole.split()]
-    cells = [[number(cell) for cell in row] for row in rows]
+    cells = [[visible(number(cell)) for cell in row] for row in rows]
     widths = {index: max(len(row[index]) for row in [heads, *cells]) for index in kept}
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, head in enumerate(heads):
@@ -277,7 +277,7 @@ def dedup(found: dict[str, Any], show: int | None = None) -> str:
         f"({many(one['other_rows'], 'row')} of it, {many(one['clusters'], 'cluster')})"
         for one in found.get("against", [])
     ]
-    lines += found.get("notes", [])
+    lines += map(visible, found.get("notes", []))
     if found["committed"]:
         done = "columns written" if found.get("columns") else "duplicates dropped"
         lines.append(f"{spec(found)}: {done}")

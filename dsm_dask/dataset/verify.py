@@ -93,7 +93,7 @@ def _objects(dataset: Dataset) -> set[str]:
     found = set()
     for row in tracked:
         if row["version"] == dataset.version:
-            place = str(row["base_uri"])
+            place = str(row["base_uri"]).removeprefix(dataset.uri)  # it may lie below a "tree"
             inside = place.split("/tree/", 1)[1] if "/tree/" in place else ""
             found.add(f"tree/{inside}/{row['path']}" if inside else row["path"])
     lists = {list_uri("", list_id).lstrip("/") for list_id in dataset.source_lists}

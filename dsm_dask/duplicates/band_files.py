@@ -5,14 +5,15 @@ XXH3-64 of the rest of the head with marks and sums, digest of the rows, rows, k
 copies, empty, nulls, short, unspaced, XXH3-64 of the copies and of the rows, step of the keys and
 of the digests, earlier blocks, smallest row id, whether row ids are listed); for both sections
 as many u64 as ``MARKS`` says (every ``step``-th first number) and as many XXH3-64 of the records
-from a mark to the next one; the keys (48 bits of a band key and 16 of its row, see
+from a mark to the next one; the keys (47 bits of a band key and 17 of its row, see
 :mod:`dsm_dask.duplicates.row_places`), ascending; the digests (two u64 that rows of the same
 shingles share, row id), ascending; the copies, pairs of row ids (first, copy), by copy; all row
-ids, ascending (u64 when they are listed, else u16: how far each is from the smallest); what is
+ids, ascending (u64 when they are listed, else u32: how far each is from the smallest); what is
 special about each row, u8 (the bits of :data:`KINDS`).
 
-48 bits of a key are enough: of a billion rows with 21 keys each, some two in a thousand
-share one by chance with another row. Half the bytes are half of what a run writes and reads.
+47 bits of a key are enough: of a billion rows with 21 keys each, three in a thousand share one by
+chance with another row, of ten million three in a hundred thousand. Half the bytes are half of what
+a run writes and reads.
 
 Whatever is read is checked against its sum first: :class:`~dsm_dask.duplicates.damage.DamagedFile`
 is raised when it is not what was written. A partition of many rows has several files; the last one
@@ -116,7 +117,7 @@ class BandFile:
 
     @property
     def _rows_size(self) -> int:
-        return (9 if self.listed else 3) * self.stored
+        return (9 if self.listed else 5) * self.stored
 
     @property
     def _digests_at(self) -> int:
@@ -220,7 +221,7 @@ class BandFile:
 
     def _all_rows(self) -> tuple[U64, U8]:
         data = self._read(self._rows_at, self._rows_size, 1)
-        rows: U64 = np.frombuffer(data, "<u8" if self.listed else "<u2", self.stored)
+        rows: U64 = np.frombuffer(data, "<u8" if self.listed else "<u4", self.stored)
         if not self.listed:
             rows = rows.astype(np.uint64) + np.uint64(self.first)
         return rows, np.frombuffer(data, np.uint8, offset=self._rows_size - self.stored)
@@ -244,7 +245,7 @@ def encode(
     ``rows``."""
     places = RowPlaces.of(rows)
     listed = places.listed is not None
-    last = (rows.astype("<u8") if listed else places.places(rows).astype("<u2")).tobytes()
+    last = (rows.astype("<u8") if listed else places.places(rows).astype("<u4")).tobytes()
     last += kinds.tobytes()
     pairs = copies.astype("<u8", copy=False).tobytes()
     ends = [xxhash.xxh3_64_intdigest(pairs), xxhash.xxh3_64_intdigest(last)]

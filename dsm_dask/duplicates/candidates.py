@@ -169,7 +169,9 @@ class _Range:
 
     def _known(self, uris: Sequence[str], kind: int) -> U64:
         records = read_shares(uris, self.number, self.ranges, FIELDS[kind])
-        found: U64 = np.ascontiguousarray(records).view("<u8").reshape(-1, len(FIELDS[kind]))
+        found: U64 = (
+            np.ascontiguousarray(records).view("<u8").reshape(-1, FIELDS[kind].itemsize // 8)
+        )
         return found
 
     def _copies(

@@ -154,7 +154,7 @@ class _LookUp:
         return np.concatenate([_NONE, *read])
 
     def _stored(self, kind: int, parts: Sequence[U64]) -> str | None:
-        records = np.concatenate([np.empty((0, len(FIELDS[kind])), np.uint64), *parts])
+        records = np.concatenate([np.empty((0, FIELDS[kind].itemsize // 8), np.uint64), *parts])
         if not len(records):
             return None
         limits = [limit(number, self.ranges) for number in range(1, self.ranges)]

@@ -46,7 +46,7 @@ def check_places(table: Table, *, writes: bool, out: str | None) -> None:
         raise UsageError(
             f"The folder {out} is not empty.",
             where=out,
-            valid="Decisions of different runs would mix: give --out a folder of its own.",
+            valid="Results of different runs would mix: give --out a folder of its own.",
         )
 
 

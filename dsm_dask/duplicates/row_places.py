@@ -1,4 +1,4 @@
-"""Rows of a band file in 16 bits each: what a record holds of its row beside 48 bits of a key.
+"""Rows of a band file in 17 bits each: what a record holds of its row beside 47 bits of a key.
 
 A *place* is how far a row id is from the smallest one of the file, where all are that near; else
 its number in the ascending list of the file's rows.
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
 
-BITS = 16
+BITS = 17
 MOST = 1 << BITS
 """Rows in a file, at most."""
 _PLACE = np.uint64(MOST - 1)
@@ -22,20 +22,20 @@ _PLACE = np.uint64(MOST - 1)
 def near(rows: U64) -> bool:
     """Whether the smallest and the largest of some row ids are close enough to be told by it.
 
-    >>> near(np.array([900_000, 900_100], np.uint64)), near(np.array([0, 65_536], np.uint64))
+    >>> near(np.array([900_000, 900_100], np.uint64)), near(np.array([0, 131_072], np.uint64))
     (True, False)
     """
     return not len(rows) or int(rows.max()) - int(rows.min()) < MOST
 
 
 def packed(keys: U64, places: U64) -> U64:
-    """Keys without their last 16 bits, with a place instead of these."""
+    """Keys without their last 17 bits, with a place instead of these."""
     found: U64 = (keys & ~_PLACE) | places
     return found
 
 
 def keys_of(records: U64) -> U64:
-    """The keys of packed records, with zeros for the last 16 bits."""
+    """The keys of packed records, with zeros for the last 17 bits."""
     found: U64 = records & ~_PLACE
     return found
 
@@ -44,7 +44,7 @@ def limit(number: int, ranges: int) -> int:
     """Where range ``number`` of all keys begins: no packed key is in two of them.
 
     >>> limit(0, 3), hex(limit(1, 3)), limit(3, 3) == 1 << 64
-    (0, '0x5555555555550000', True)
+    (0, '0x5555555555540000', True)
     """
     return ((number << 64) // ranges) >> BITS << BITS
 

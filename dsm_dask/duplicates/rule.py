@@ -49,7 +49,7 @@ class Rule:
             raise SchemaError(
                 f"Column {self.prefer!r} is of type {dtype}: there is no best of it.",
                 where=table.uri,
-                valid="--prefer takes a column of numbers, times or booleans.",
+                valid="--prefer takes a column of numbers, dates, timestamps or booleans.",
             )
         if self.prefer is None and not _has_length(dtype):
             raise SchemaError(

@@ -19,12 +19,12 @@ FEW_BITS = 6
 """Columns that are stored in fewer bits a row than this hold few different values."""
 
 BANDS = 21
-BAND = 370
+BAND = 196
 """Bytes of the band file of near duplicates, a row."""
 
-CANDIDATES = 0.3
-"""Share of the rows that are compared with others. It is what such texts often have: of others it
-may be next to nothing, or nearly all."""
+CANDIDATES = 0.25
+"""Share of the rows that are compared with others: a guess. Of texts that are all different it is
+nothing, of a crawl of the web it may be most."""
 
 PAIRED = 280
 """Bytes of pairs, components and groups, for each row that is compared."""
@@ -91,8 +91,8 @@ def _near(scan: S, args: Any) -> S:
         scan,
         bytes_read=2 * scan.bytes_read + written,  # hashing; candidates once more
         bytes_written=written,
-        gets=25 + (12 + 2 * ranges + 2 * homes) * scan.partitions + 3 * homes,
-        puts=8 + 3 * ranges + 3 * homes + 3 * scan.partitions,
+        gets=15 + (6 + 2 * ranges + 2 * homes) * scan.partitions + 3 * homes,
+        puts=5 + 2 * ranges + 2 * homes + 2 * scan.partitions,
         core_seconds=2 * scan.core_seconds,
     )
 

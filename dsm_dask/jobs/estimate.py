@@ -38,7 +38,7 @@ LANCE = 55_000
 """Bytes of metadata that a scan reads of a partition whose rows are stored in Lance."""
 
 CORE_BYTES = {
-    "create": 150e6, "append": 150e6, "profile": 40e6, "check": 40e6, "exact": 60e6,
+    "create": 150e6, "append": 150e6, "profile": 40e6, "check": 40e6, "drift": 40e6, "exact": 60e6,
     "minhash": 18e6, "semantic": 18e6, "phash": 5e6, "dhash": 5e6, "drop": 100e6,
     "verify": 300e6,
 }  # fmt: skip
@@ -110,6 +110,8 @@ def estimate(
         return looked_at(scan, bool(_score_names(args, table)))
     if verb == "check":
         return _checked(scan, args.against, len(columns))
+    if verb == "drift":
+        return _compared(scan, len(columns), 2 if args.score else 1)
     states = STATE * len(columns) * scan.partitions
     return dataclasses.replace(scan, puts=scan.partitions, bytes_written=states)
 
@@ -219,6 +221,18 @@ def _managed(table: Table) -> int:
     if not isinstance(table, Dataset):
         return 0
     return sum(item.size for item in storage.listing(table.uri) if "/_dsm/" not in item.uri)
+
+
+def _compared(scan: Estimate, columns: int, scans: int) -> Estimate:
+    """Sketches of both sides are made, and kept; the reference is taken to be as large."""
+    return dataclasses.replace(
+        scan,
+        bytes_read=2 * scans * scan.bytes_read,
+        bytes_written=2 * SKETCH * columns * scan.partitions,
+        gets=2 * scans * scan.gets,
+        puts=2 * scan.partitions,
+        core_seconds=2 * scans * scan.core_seconds,
+    )
 
 
 def _checked(scan: Estimate, against: str, columns: int) -> Estimate:

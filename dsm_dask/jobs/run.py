@@ -24,7 +24,7 @@ from dsm_dask.dataset.write import append, create
 from dsm_dask.duplicates.dedup import dedup
 from dsm_dask.engine import Engine
 from dsm_dask.jobs import score_steps, spec
-from dsm_dask.monitoring.drift import open_side
+from dsm_dask.monitoring.drift import drift, open_side
 from dsm_dask.report import run_page
 from dsm_dask.scores.annotators.score_answers import score_answers
 from dsm_dask.scores.review.review_queue import issues
@@ -63,13 +63,16 @@ class JobRun:
     bytes_in_dataset: int
     """Stored bytes of the rows' files."""
     stopped: bool = False
-    """Whether the last step was a check with findings, and kept those after it from being run."""
+    """Whether the last step was a check with findings, or drift, and kept those after it from being
+    run."""
 
     @property
     def has_findings(self) -> bool:
-        """Whether a step found something: damage, or a broken rule."""
-        results = [step.result for step in self.steps if step.verb in ("check", "verify")]
-        return any(result.get("damaged") or result.get("findings") for result in results)
+        """Whether a step found something: damage, a broken rule, drift."""
+        finding = ("check", "verify", "drift")
+        results = [step.result for step in self.steps if step.verb in finding]
+        names = ("damaged", "findings", "drifted")
+        return any(result.get(name) for result in results for name in names)
 
     def to_dict(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
@@ -130,9 +133,15 @@ def run_job(job: spec.Job, *, engine: Engine, watch: Watch | None = None) -> Job
             if watch is not None:
                 before = before or (None if step.verb == "create" else runner.first)
                 watch.ended(index, runner.done[-1], whole, before=before, after=runner.here)
-            if step.verb == "check" and step.arguments.fail and not result["passed"]:
+            if _stops(step, result):
                 return dataclasses.replace(runner.so_far(whole), stopped=True)
         return runner.so_far(whole)
+
+
+def _stops(step: spec.Step, result: dict[str, Any]) -> bool:
+    """Whether what a step found keeps those after it from being run."""
+    found = {"check": not result.get("passed", True), "drift": bool(result.get("drifted"))}
+    return found.get(step.verb, False) and bool(step.arguments.fail)
 
 
 class _Runner:
@@ -213,6 +222,16 @@ class _Runner:
         if args.html:
             found.save_html(args.html, self.here.name)
         return {**found.to_dict(), "against": args.against}
+
+    def _drift(self, args: spec.Drift) -> dict[str, Any]:
+        found = drift(
+            open_side(args.reference, self.engine.map), self.here, args.columns,
+            engine=self.engine, method=args.method, threshold=args.threshold, share=args.share,
+            score=args.score,
+        )  # fmt: skip
+        if args.html:
+            found.save_html(args.html, f"{args.reference} → {self.here.name}")
+        return {**found.to_dict(), "reference": args.reference, "current": self.here.name}
 
     def _dedup(self, args: spec.Dedup) -> dict[str, Any]:
         found = dedup(

@@ -20,6 +20,7 @@ from dsm_dask.jobs.plain_yaml import plain_yaml
 from dsm_dask.jobs.score_steps import Issues, Score, ScoreAnswers, Update
 from dsm_dask.jobs.secrets import path_of, refuse_secrets
 from dsm_dask.jobs.strict import Strict, Strings
+from dsm_dask.monitoring.comparison import SHARE
 
 
 class Create(Strict):
@@ -52,6 +53,19 @@ class Check(Strict):
     examples: int = Field(5, ge=0, description="Rows shown of a finding.")
     html: str | None = Field(None, description="Write the findings as an HTML page here.")
     fail: bool = Field(True, description="Stop on findings; if not, go on and tell at the end.")
+
+
+class Drift(Strict):
+    """Compare the rows with a reference; on drift, stop the job before its next step."""
+
+    reference: str = Field(description="Data, a dataset at any version, or saved sketches.")
+    columns: Strings | None = None
+    method: str | None = Field(None, description="Judge columns by this distance.")
+    threshold: float | None = Field(None, description="Of the method: from where on it is drift.")
+    share: float = Field(SHARE, ge=0, le=1, description="Share of columns that has to drift.")
+    score: str | None = Field(None, description="Attribute a change of this column's mean.")
+    html: str | None = Field(None, description="Write the comparison as an HTML page here.")
+    fail: bool = Field(True, description="Stop on drift; if not, go on and tell at the end.")
 
 
 class Dedup(Strict):
@@ -153,6 +167,7 @@ STEPS: dict[str, type[Strict]] = {
     "append": Append,
     "profile": Profile,
     "check": Check,
+    "drift": Drift,
     "dedup": Dedup,
     "score": Score,
     "score_answers": ScoreAnswers,
@@ -175,6 +190,7 @@ class Step(Strict):
     append: Append | None = None
     profile: Profile | None = None
     check: Check | None = None
+    drift: Drift | None = None
     dedup: Dedup | None = None
     score: Score | None = None
     score_answers: ScoreAnswers | None = None

@@ -25,9 +25,20 @@ from dsm_dask.jobs.spec import Job
 from dsm_dask.runner import Cluster
 
 REMOTE = (
-    "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "hdfs", "webhdfs", "http",
-    "https", "hf",
-)  # fmt: skip
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "abfs",
+    "abfss",
+    "az",
+    "adl",
+    "oci",
+    "oss",
+    "hdfs",
+    "webhdfs",
+    "hf",
+)
 """Schemes of stores that look the same from every machine."""
 
 
@@ -130,5 +141,5 @@ def uris(job: Job) -> Iterator[tuple[str, str]]:
                         yield f"steps[{index}].{step.verb}.{name}", one
 
 
-PLACES = ("sources", "data", "corrections", "against", "html", "out", "model")
+PLACES = ("sources", "data", "corrections", "against", "reference", "html", "out", "model")
 """Keys of steps that hold places."""

@@ -17,6 +17,9 @@ CONCURRENCY = 16
 """Requests in flight at once for one :func:`read_ranges` call."""
 
 
+WEB = ("http", "https")
+
+
 def key_of(uri: str) -> str:
     return uri.split("://", 1)[1]
 
@@ -71,6 +74,13 @@ def _s3(options: Options, pid: int) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _other(protocol: str) -> Any:
+    if protocol in WEB:
+        raise UsageError(
+            f"{protocol}:// is the address of a web server, not of a store: it lists no files, and "
+            "need not have byte ranges or tell when a file changes.",
+            valid="Copy the files to a path or a store. An S3 address like "
+            "https://BUCKET.s3.amazonaws.com/KEY is s3://BUCKET/KEY here.",
+        )
     import fsspec
 
     try:

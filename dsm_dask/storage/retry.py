@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from dsm_dask.errors import AccessDenied, DsmError, NotFound, SourceChanged, StoreUnreachable
+from dsm_dask.errors import (
+    AccessDenied,
+    DsmError,
+    NotFound,
+    SourceChanged,
+    StoreUnreachable,
+    UsageError,
+)
 from dsm_dask.storage.options import effective
 
 T = TypeVar("T")
@@ -59,7 +66,7 @@ _MISSING_CODES = frozenset(["NoSuchKey", "NoSuchBucket", "404"])
 def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
     """Run ``operation`` within the budget, and turn what it raises into errors for people."""
     started, attempt = time.monotonic(), 0
-    budget = float(os.environ.get("DSM_RETRY_SECONDS", "30"))
+    budget = _budget()
     while True:
         try:
             return operation()
@@ -81,6 +88,14 @@ def retry(operation: Callable[[], T], uri: str, **fallback: T) -> T:
             attempt += 1
             pause = random.uniform(0, min(PAUSE_SECONDS, 0.1 * 2**attempt))  # noqa: S311 - jitter
             time.sleep(min(pause, max(0.0, limit - waited)))
+
+
+def _budget() -> float:
+    """``DSM_RETRY_SECONDS``, or 30."""
+    try:
+        return float(os.environ.get("DSM_RETRY_SECONDS", "30"))
+    except ValueError:
+        raise UsageError("DSM_RETRY_SECONDS must be a number of seconds.") from None
 
 
 def _missing(uri: str) -> NotFound:

@@ -71,11 +71,12 @@ def left_behind(older_than: float) -> list[tuple[str, int]]:
         ours = _OURS.fullmatch(entry.name)
         if ours is None or not entry.is_dir(follow_symlinks=False):
             continue
-        if entry.stat(follow_symlinks=False).st_uid != os.getuid() or _is_alive(int(ours[1])):
-            continue
-        changed, size = _changed(entry.path)
-        if changed < oldest:
-            found.append((entry.path, size))
+        with contextlib.suppress(FileNotFoundError):  # somebody else removed it meanwhile
+            if entry.stat(follow_symlinks=False).st_uid != os.getuid() or _is_alive(int(ours[1])):
+                continue
+            changed, size = _changed(entry.path)
+            if changed < oldest:
+                found.append((entry.path, size))
     return sorted(found)
 
 

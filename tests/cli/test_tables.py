@@ -1,5 +1,10 @@
 """Tables for people and for programs: what is never cut, at which width."""
 
+import os
+import subprocess
+import sys
+import termios
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,3 +44,20 @@ def test_names_to_copy_are_whole_however_narrow_the_terminal(rows, width):
 )
 def test_what_was_written_in_words(changed, said):
     assert written({"dataset": "ds", "version": 2, "committed": True, **changed}) == said
+
+
+def test_errors_are_as_wide_as_the_terminal_and_paths_stay_whole(tmp_path):
+    words = [sys.executable, "-c", "from dsm_dask.cli import main; main()", "log"]
+    words.append(str(tmp_path / ("a-long-name-" * 8)))
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    subprocess.run(words, stderr=theirs, check=False, timeout=60)
+    os.close(theirs)
+    told = os.read(ours, 10_000).decode().splitlines()
+    os.close(ours)
+    assert told[-1].strip() == "(dsm explain not-a-dataset)"
+    assert all(len(line) <= 60 for line in told if words[-1] not in line)
+    plain = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60).stderr
+    assert words[-1] in " ".join(told)
+    assert " ".join(told).split() == plain.split()
+    assert len(plain.splitlines()) == 2

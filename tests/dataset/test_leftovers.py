@@ -152,6 +152,16 @@ def test_folders_of_killed_runs(ds, machine):
     assert alive.exists()
 
 
+def test_a_folder_that_somebody_else_removes_meanwhile(machine, monkeypatch):
+    dead = machine / f"dsm-run-{2**22 + 5}-{'0' * 32}"
+    dead.mkdir()
+    os.utime(dead, (0, 0))
+    assert temporary.left_behind(0) == [(str(dead), 0)]
+    changed = temporary._changed
+    monkeypatch.setattr(temporary, "_changed", lambda path: (os.rmdir(path), changed(path))[1])
+    assert temporary.left_behind(0) == []
+
+
 def test_records_of_jobs(ds):
     def at(days: float) -> str:
         return (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat()

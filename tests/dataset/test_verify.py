@@ -34,7 +34,7 @@ def build(place: str, engine, copy: bool) -> str:
 
 @BOTH
 def test_nothing_wrong(tmp_path, engine, copy):
-    ds = build(str(tmp_path), engine, copy)
+    ds = build(str(tmp_path / "tree"), engine, copy)  # as Lance calls the folder of its branches
     for version in range(1, 6):
         found = verify(f"{ds}@{version}", engine=engine)
         assert found.ok

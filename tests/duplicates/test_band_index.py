@@ -18,6 +18,7 @@ from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.duplicates import near as near_module
 from dsm_dask.duplicates.band_files import BandFile, encode
+from dsm_dask.duplicates.damage import sealed
 from dsm_dask.duplicates.exact import dedup_exact
 from dsm_dask.duplicates.indexes import indexes, verify_indexes
 from dsm_dask.duplicates.near import Near, dedup_near
@@ -237,6 +238,20 @@ def test_descriptions_are_small():
     tracemalloc.stop()
     assert held == [file] * 100
     assert size < 100 * 2_000
+
+
+def test_descriptions_of_an_earlier_release_are_made_again(tmp_path, engine):
+    """They have other fields: the files themselves are looked at."""
+    ds = made(tmp_path, corpus(40, seed=28), engine)
+    first = dedup_near(open_dataset(ds), "text", engine=engine)
+    (known,) = (Path(ds) / "_dsm/index").glob("*/partitions.known")
+    before = known.read_bytes()
+    told = codec.decode(before[8:])
+    shorter = tuple((name, digest, tuple(row[:-1] for row in rows)) for name, digest, rows in told)
+    known.write_bytes(sealed(codec.encode(shorter)))
+    again = dedup_near(open_dataset(ds), "text", engine=engine)
+    assert (again.index.hashed, again.duplicates) == (0, first.duplicates)
+    assert known.read_bytes() == before
 
 
 def test_notes_are_of_the_rows_that_are_left(tmp_path, engine):

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from dsm_trials import objects, parquet
+from pictures import picture, stored
 
 import dsm_dask as dsm
 from dsm_dask.cli import dsm as command
@@ -71,3 +72,27 @@ def test_a_row_of_another_table_is_told_with_its_name(ds, tmp_path):
     assert not any(
         line.startswith("copies") and line.rstrip().endswith("of") for line in told.splitlines()
     )
+
+
+def test_control_characters_are_told_by_their_code(tmp_path):
+    texts = [
+        "one two three \x1b[2Jfour\x07 \u202efive",
+        "one two three \x1b[2Jfour\x07 \u202efive six",
+    ]
+    parquet(tmp_path / "a.parquet", pa.table({"text": [*texts, texts[0]]}))
+    args = ["dedup", f"{tmp_path}/a.parquet", "--on", "text"]
+    near = ["--method", "minhash", "--shingle", "word:1", "--threshold", "0.5", "--show", "1"]
+    for more in ([], near):
+        _, told = said(*args, *more)
+        assert "\\u001b[2J" in told
+        assert not set("\x1b\x07\u202e") & set(told)
+
+
+def test_nothing_is_said_of_texts_where_there_are_none(tmp_path):
+    images = [stored(picture(1)), stored(picture(1, (96, 80))), stored(picture(2))]
+    parquet(tmp_path / "a.parquet", pa.table({"image": images}))
+    _, told = said(
+        "dedup", f"{tmp_path}/a.parquet", "--on", "image", "--method", "phash", "--show", "1"
+    )
+    assert "row 1, strongest pair" in told
+    assert "the same" not in told

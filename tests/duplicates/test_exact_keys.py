@@ -44,10 +44,10 @@ def test_all_of_a_hash_counts(tmp_path, engine, monkeypatch, half):
 @given(
     sizes=st.lists(st.integers(0, 300), min_size=1, max_size=5), distinct=st.integers(1, 400),
     seed=st.integers(0, 2**32), piece=st.sampled_from([1, 7, 512]), bits=st.integers(0, 6),
-    decided=st.sampled_from([1, 100, 1 << 20]),
+    decided=st.sampled_from([1, 100, 1 << 20]), together=st.sampled_from([1, 30, 1 << 18]),
 )  # fmt: skip
 def test_keys_and_buckets_of_any_size(
-    tmp_path_factory, engine, sizes, distinct, seed, piece, bits, decided
+    tmp_path_factory, engine, sizes, distinct, seed, piece, bits, decided, together
 ):
     """Files with more and with fewer prefixes than there are buckets, row ids in any order."""
     random = np.random.default_rng(seed)
@@ -62,6 +62,7 @@ def test_keys_and_buckets_of_any_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys, "PIECE", piece)
         patch.setattr(exact_groups, "DECIDED", decided)
+        patch.setattr(exact_groups, "PIECE", together)
         patch.setattr(buckets, "bucket_bits", lambda rows: bits)
         out = tmp_path_factory.mktemp("any") / "out"
         found = dedup_exact(GivenTable(parts), "x", engine=engine, out=str(out))

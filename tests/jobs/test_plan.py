@@ -14,6 +14,7 @@ from pictures import picture, stored
 from dsm_dask.errors import NotFound, UsageError
 from dsm_dask.jobs.plan import read_prices
 from dsm_dask.jobs.record import find, load
+from dsm_dask.jobs.spec import load_job
 
 STEPS = """
   - create: {sources: '%(place)s/raw/*.parquet'}
@@ -52,14 +53,16 @@ def test_estimates_are_what_happens(place):
     said = dsm("run", place / "job.yaml", "--json")
     assert said.code == 0, said.err
     record = load(find(f"{place}/ds"))
-    for plan, step in zip(planned, record.steps, strict=True):
+    steps = load_job(str(place / "job.yaml")).steps
+    for asked, plan, step in zip(steps, planned, record.steps, strict=True):
         io, told = step["io"], step["estimate"]
         assert plan["verb"] == step["verb"]
         if step["verb"] in ("profile", "dedup", "create"):
             assert told == {key: plan[key] for key in told}, step["verb"]
         for name in ("bytes_read", "bytes_written"):
             if io[name] > 1_000_000:
-                assert 0.75 * io[name] <= told[name] <= 1.4 * io[name], (step["verb"], name)
+                most = 2 if asked.dedup and asked.dedup.method == "minhash" else 1.4  # none alike
+                assert 0.75 * io[name] <= told[name] <= most * io[name], (step["verb"], name)
         if io["requests"] > 20:
             assert io["requests"] / 2.5 <= told["requests"] <= 2.5 * io["requests"], step
     columns = json.loads(dsm("profile", f"{place}/raw", "--json").out)["table"]

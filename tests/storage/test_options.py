@@ -35,6 +35,16 @@ def test_keys_and_secrets_are_refused(name: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["https://e.com/x.parquet", "http://e.com/raw/*.parquet"])
+def test_a_web_server_is_no_store(uri: str) -> None:
+    """What cannot be listed, and need not have byte ranges, is not taken for a bucket."""
+    for look in (storage.find, storage.read, storage.info, storage.listing):
+        with pytest.raises(UsageError, match="web server"):
+            look(uri)
+    with pytest.raises(UsageError, match="web server"):
+        storage.read_ranges(uri, [(0, 4)])
+
+
 def test_options_have_no_secret_and_survive_a_pickle() -> None:
     options = Options.parse({"endpoint_url": "http://x:1", "region": "eu-1", "path_style": True})
     assert pickle.loads(pickle.dumps(options)) == options
@@ -115,3 +125,22 @@ def test_one_spelling_for_one_place(uri: str, same: str) -> None:
     assert storage.normalise(uri) == same
     assert storage.normalise(same) == same
     assert storage.join(storage.parent(uri), storage.name(uri)) == same
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "ftp://store", "http://", "https:///x", "x"])
+def test_what_is_no_endpoint(endpoint: str) -> None:
+    """Told at once, before anything is tried again and again."""
+    with pytest.raises(UsageError, match="no endpoint"):
+        Options(endpoint_url=endpoint)
+
+
+def test_a_password_is_not_told_either_where_the_protocol_is_missing() -> None:
+    with pytest.raises(UsageError, match="a name or a password") as error:
+        Options(endpoint_url=f"{KEY}:{SECRET}@store:9000")
+    assert SECRET not in str(error.value)
+
+
+def test_a_budget_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSM_RETRY_SECONDS", "soon")
+    with pytest.raises(UsageError, match="DSM_RETRY_SECONDS"):
+        storage.retry(lambda: None, "s3://bucket/key")
