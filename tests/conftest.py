@@ -4,10 +4,16 @@ test."""
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+# As in Dask's own workers: a thread of linear algebra for each processor, in each of several
+# processes, spends a third of the time waiting for the others. NumPy looks at this once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import dask
 import pytest
@@ -27,6 +33,20 @@ settings.load_profile("ci")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONG = ("cluster", "slow")
+
+
+def pytest_configure() -> None:
+    """Collecting makes half a million objects that stay: nobody looks among them for garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries complain of what is left of theirs at the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

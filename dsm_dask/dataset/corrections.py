@@ -43,6 +43,8 @@ class Corrections:
     table: pa.Table
     left: int = 0
     """Tasks of an annotation tool that have no answer, or none that is settled."""
+    numbered: bool = True
+    """Are these all rows of the file, in its order? Of a form or an export they are not."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,10 +73,15 @@ class Corrections:
         >>> Corrections("fixes.csv", "id", table).named([1])
         'row 2 (id 8)'
         """
-        keys = self.table.column(self.on)
-        shown = [f"{int(row) + 1} ({self.on} {keys[int(row)].as_py()!r})" for row in rows[:_SHOWN]]
+        shown = [(int(row), self._key(int(row))) for row in rows[:_SHOWN]]
         more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-        return f"row{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
+        if not self.numbered:
+            return f"{', '.join(key for _, key in shown)}{more}"
+        told = ", ".join(f"{row + 1} ({key})" for row, key in shown)
+        return f"row{'s' if len(rows) > 1 else ''} {told}{more}"
+
+    def _key(self, row: int) -> str:
+        return f"{self.on} {self.table.column(self.on)[row].as_py()!r}"
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -98,7 +105,7 @@ def read_corrections(
     Raises UnknownColumn, SchemaError or BadRows for columns that the dataset lacks or that are
     computed, values of another type, and keys that are null or come twice.
     """
-    export, left = read_export(uri, tool), 0
+    export, left, numbered = read_export(uri, tool), 0, False
     if several not in SEVERAL:
         raise UsageError(f"{several!r} is unknown.", valid=", ".join(SEVERAL) + ".")
     if export is not None:
@@ -106,7 +113,9 @@ def read_corrections(
     elif on is None:
         raise UsageError("Which column is the key?", valid="--on COL, or --on _rowid.")
     else:
-        told = _filled_in(read_rows(uri), on)
+        rows = read_rows(uri)
+        told = _filled_in(rows, on)
+        numbered = told.num_rows == rows.num_rows
     key_type = _key_type(base, on)
     if on not in told.column_names:
         raise UnknownColumn(
@@ -119,9 +128,10 @@ def read_corrections(
     for name in changed:
         _check_column(base, name, uri)
     types = {on: key_type, **{name: base.schema.field(name).type for name in changed}}
-    columns = {n: fit(one_array(told.column(n)), kind, n, uri) for n, kind in types.items()}
+    keys = None if numbered else [f"{on} {key}" for key in told.column(on).to_pylist()]
+    columns = {n: fit(one_array(told.column(n)), kind, n, uri, keys) for n, kind in types.items()}
     columns[AUTHOR] = _authors(told, author, who, uri)
-    found = Corrections(uri, on, pa.table(columns), left)
+    found = Corrections(uri, on, pa.table(columns), left, numbered)
     _check_keys(found)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -13,11 +13,18 @@ from dsm_dask.sources.schema import conform
 _SHOWN = 5
 
 
-def fit(values: pa.Array, kind: pa.DataType, column: str, where: str) -> pa.Array:
+def fit(
+    values: pa.Array,
+    kind: pa.DataType,
+    column: str,
+    where: str,
+    names: Sequence[str] | None = None,
+) -> pa.Array:
     """The same values with the type of a column. Text becomes numbers, dates and the like where it
     spells one; nothing is rounded, cut, or turned into text.
 
-    Raises SchemaError with the first rows (from 1) whose values do not fit.
+    Raises SchemaError with the first rows whose values do not fit, by their ``names`` or else their
+    numbers, from 1.
 
     >>> fit(pa.array(["3", None]), pa.int8(), "rating", "fixes.csv").to_pylist()
     [3, None]
@@ -26,10 +33,13 @@ def fit(values: pa.Array, kind: pa.DataType, column: str, where: str) -> pa.Arra
         return _fit(values, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         bad = [row for row, _ in zip(_unfit(values, kind), range(_SHOWN), strict=False)]
-    rows = ", ".join(f"{row + 1} ({values[row].as_py()!r})" for row in bad)
+    called = [names[row] if names else str(row + 1) for row in bad]
+    rows = ", ".join(
+        f"{name} ({values[row].as_py()!r})" for row, name in zip(bad, called, strict=True)
+    )
+    what = "" if names else "rows " if len(bad) > 1 else "row "
     raise SchemaError(
-        f"Column {column!r} is {kind}, which row{'s' if len(bad) > 1 else ''} {rows} of {where} "
-        "cannot be.",
+        f"Column {column!r} is {kind}, which {what}{rows} of {where} cannot be.",
         where=where,
         valid=None if _is_scalar(kind) else "Give lists and structs as JSON lines or Parquet.",
     )

@@ -24,7 +24,7 @@ U64 = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
-DECIDED = 1 << 18
+DECIDED = 1 << 20
 """Decisions written at a time, about."""
 
 PIECE = 1 << 18

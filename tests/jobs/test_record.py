@@ -233,6 +233,15 @@ def test_a_record_that_is_none(run, text, content):
     assert listed["unreadable"] == [run.id]
 
 
+def test_a_record_that_is_none_does_not_keep_gc_from_its_work(run, tmp_path):
+    with inline() as engine:
+        drive(run, engine=engine)
+    other = Run.new(run.dataset, "weekly")
+    storage.write(other.place("record.json"), b"[]")
+    assert dsm("gc", run.dataset, "--older-than", "0d", "--json").json["jobs"] == [str(run)]
+    assert runs(run.dataset) == [other]  # nobody can tell whether it is over
+
+
 def skewed(run: Run, hours: float) -> None:
     """The record as a driver wrote it by a clock that is so far ahead."""
     at = dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)

@@ -17,7 +17,7 @@ from dsm_dask.dataset.update import update
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.engine import Engine
-from dsm_dask.errors import BadRows, CorruptFile, UsageError
+from dsm_dask.errors import BadRows, CorruptFile, SchemaError, UsageError
 from dsm_dask.scores.review.review_queue import issues
 
 ANN, BOB = {"id": 3, "email": "ann@example.org"}, {"id": 4, "email": "bob@example.org"}
@@ -283,6 +283,23 @@ def test_lists_and_numbers_as_labels(dataset, engine, tmp_path):
     found = open_dataset(dataset).to_table(["tags", "grade"]).to_pydict()
     assert ["x", "y"] in found["tags"]
     assert 9 in found["grade"]
+
+
+def test_values_that_do_not_fit_are_named_by_their_key(dataset, engine, tmp_path):
+    """There is no row of an export that a number would name; forms are filled in here and there."""
+    tasks = tasks_of(dataset, engine, tmp_path, "label-studio", "grade")
+    done = [annotated(one, i, [(ANN, ["9" if i < 3 else "many"])], "grade")
+            for i, one in enumerate(tasks[:4])]  # fmt: skip
+    (tmp_path / "e.json").write_text(json.dumps([annotated(tasks[4], 9, []), *done]))
+    key = tasks[3]["data"]["id"]
+    with pytest.raises(SchemaError, match=rf"which id {key} \('many'\) of"):
+        update(dataset, str(tmp_path / "e.json"), engine=engine)
+    (tmp_path / "form.csv").write_text("id,grade,#grade\n100,,1\n101,2,2\n102,x,3\n900,3,3\n")
+    with pytest.raises(SchemaError, match=r"which id 102 \('x'\) of"):
+        update(dataset, str(tmp_path / "form.csv"), "id", engine=engine)
+    (tmp_path / "form.csv").write_text("id,grade,#grade\n100,,1\n101,2,2\n900,3,3\n")
+    with pytest.raises(BadRows, match=r"has the key of id 900 of"):
+        update(dataset, str(tmp_path / "form.csv"), "id", engine=engine)
 
 
 def test_what_annotators_differ_about(dataset, engine, tmp_path):

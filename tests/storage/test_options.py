@@ -9,6 +9,7 @@ import pytest
 from dsm_dask import storage
 from dsm_dask.errors import UsageError
 from dsm_dask.storage import Options
+from dsm_dask.storage.retry import retry
 
 SECRET = "wJalrXUtnFEMI-SECRET"
 KEY = "AKIA-THE-KEY"
@@ -143,4 +144,4 @@ def test_a_password_is_not_told_either_where_the_protocol_is_missing() -> None:
 def test_a_budget_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSM_RETRY_SECONDS", "soon")
     with pytest.raises(UsageError, match="DSM_RETRY_SECONDS"):
-        storage.retry(lambda: None, "s3://bucket/key")
+        retry(lambda: None, "s3://bucket/key")
