@@ -35,14 +35,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 LONG = ("cluster", "slow")
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
     """Collecting makes half a million objects that stay: nobody looks among them for garbage."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -10,7 +10,7 @@ import distributed
 import pytest
 from dsm_trials import dsm, dsm_apart, parquet, square
 
-from dsm_dask.connection import ClusterWarning, address_in, connect
+from dsm_dask.connection import ClusterWarning, Connection, address_in, connect
 from dsm_dask.engine import Engine
 from dsm_dask.errors import ClusterError, NotFound, UsageError, VersionMismatch
 from dsm_dask.storage import IO
@@ -199,6 +199,22 @@ def test_a_local_cluster_has_the_size_that_this_process_may_use(monkeypatch):
         connect(None, None)
     assert _Cluster.last.asked["n_workers"] == 3
     assert _Cluster.last.closed
+
+
+class _Slow:
+    closed = False
+
+    def close(self, timeout):
+        self.closed = True
+        raise TimeoutError(f"timed out after {timeout} s.")
+
+
+def test_a_cluster_that_is_slow_to_go_is_no_failure():
+    """On a busy machine: the result is there, and what comes after the client is closed, too."""
+    client, cluster = _Slow(), _Slow()
+    Connection(client, cluster).close()
+    assert client.closed
+    assert cluster.closed
 
 
 def test_a_script_that_starts_itself_is_told_how_not_to(monkeypatch):
