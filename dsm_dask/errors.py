@@ -233,6 +233,14 @@ class StateVersion(DsmError):
     code = "state-version"
 
 
+class NewerDataset(DsmError):
+    """A dataset has a format that only later releases of dsm_dask read.
+
+    Nothing was read or changed. Install the release that wrote it."""
+
+    code = "newer-dataset"
+
+
 class MissingExtra(DsmError):
     """An optional package is needed for this. The message gives the ``pip install`` line."""
 

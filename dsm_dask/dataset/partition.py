@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dsm_dask import storage
 from dsm_dask.dataset.lance_calls import lance_call
-from dsm_dask.errors import DatasetDamaged
+from dsm_dask.errors import DatasetDamaged, NewerDataset
 from dsm_dask.sources.file_part import FilePart, no_columns
 from dsm_dask.sources.schema import conform, spelled
 from dsm_dask.table import ROW_ID
@@ -42,15 +42,33 @@ def _open(snapshot: Snapshot, options: storage.Options) -> Any:
     return open_lance(snapshot.uri, snapshot.branch, snapshot.version)
 
 
+FORMAT = 1
+"""The newest format that is read here: what ``dsm.format`` says in a schema's metadata. A dataset
+without it has the first one."""
+
+
 def open_lance(uri: str, branch: str | None, version: int | None) -> Any:
-    """A Lance dataset at a version of a branch (the latest one when None)."""
+    """A Lance dataset at a version of a branch (the latest one when None).
+
+    Raises NewerDataset for one in a format that later releases write.
+    """
     import lance
 
     with lance_call(uri):
         found = lance.dataset(uri, storage_options=storage.lance_options(uri))
         if branch is not None:
-            return found.checkout_version((branch, version))
-        return found if version is None else found.checkout_version(version)
+            found = found.checkout_version((branch, version))
+        elif version is not None:
+            found = found.checkout_version(version)
+        stored = int((found.schema.metadata or {}).get(b"dsm.format", FORMAT))
+    if stored > FORMAT:
+        raise NewerDataset(
+            f"{uri} was written by a newer dsm-dask, in format {stored}; this one reads up to "
+            f"format {FORMAT}.",
+            where=uri,
+            valid="`pip install --upgrade dsm-dask`.",
+        )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

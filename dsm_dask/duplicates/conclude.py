@@ -19,7 +19,13 @@ from dsm_dask.dataset.version import Dataset, changes_of, properties, refuse_ove
 from dsm_dask.duplicates.clusters import Clusters, name_of
 from dsm_dask.duplicates.decisions import ChooseListed, DecisionWriter, listed_between
 from dsm_dask.duplicates.edges import MOST_TABLES
-from dsm_dask.duplicates.places import Places, check_places, decisions_folder, places
+from dsm_dask.duplicates.places import (
+    Places,
+    check_empty,
+    check_written,
+    decisions_folder,
+    places,
+)
 from dsm_dask.duplicates.result import Deduplicated
 from dsm_dask.duplicates.rule import Rule
 from dsm_dask.engine import Engine
@@ -69,7 +75,8 @@ def check_ends(tables: Sequence[Table], rule: Rule, ends: Ends) -> None:
         raise UsageError(
             "Rows that are dropped have no columns.", valid="Give --drop or --columns."
         )
-    check_places(data, writes=ends.writes, out=ends.out)
+    if ends.writes:
+        check_written(data)
     for name in COLUMNS.names if ends.columns else ():
         if name in data.schema.names:
             raise SchemaError(
@@ -86,13 +93,16 @@ def carry_out(
     """Search for duplicates in ``tables[0]``, unless the same was done before, and end as asked.
 
     ``spec`` tells two runs apart: ``on`` (one column), ``method``, its parameters. Raises
-    UsageError before any work when a commit would come too late.
+    UsageError before any work when a commit would come too late, or when decisions of another run
+    are where these are to go.
     """
     data = tables[0]
     if ends.writes and isinstance(data, Dataset):
         done = _done_or_refused(data, spec, ends, engine)
         if done is not None:
             return done
+    if ends.out is not None:
+        check_empty(ends.out)
     run = uuid.uuid4().hex
     with places(data, ends.out, ends.scratch, engine, run, ends.dry_run) as place:
         decisions = None if ends.dry_run else decisions_folder(ends.out, ends.writes, place.run)
@@ -122,6 +132,8 @@ def _done_or_refused(
         done = done_before(data, spec, tuple(spec["on"]), str(spec["method"]), engine)
         if done is None:
             refuse_overtaken(data, appends=True)
+        elif ends.out is not None and storage.listing(ends.out):
+            done = dataclasses.replace(done, out=storage.normalise(ends.out))
         return done
     key = change_key("dedup", {**spec, "columns": True}, data.ref)
     if found_before(data, key, engine) is None:  # else the rows are read again, to be told of

@@ -34,19 +34,23 @@ class Places:
     """For what passes between tasks; removed at the end."""
 
 
-def check_places(table: Table, *, writes: bool, out: str | None) -> None:
-    """Raise UsageError when results cannot go where they are to go: rows of plain files cannot be
-    changed, and decisions of different runs would mix in one folder."""
-    if writes and not isinstance(table, Dataset):
+def check_written(table: Table) -> None:
+    """Raise UsageError for what cannot be written to: rows of plain files."""
+    if not isinstance(table, Dataset):
         raise UsageError(
             f"Only a dataset can be written to; {table.uri} is plain files.",
             valid="Link them first with `dsm create DATASET SOURCE...`, or use --out.",
         )
-    if out is not None and storage.listing(out):
+
+
+def check_empty(out: str) -> None:
+    """Raise UsageError for a folder that has something: results of different runs would mix."""
+    if storage.listing(out):
         raise UsageError(
             f"The folder {out} is not empty.",
             where=out,
-            valid="Results of different runs would mix: give --out a folder of its own.",
+            valid="Results of different runs would mix: give --out a folder of its own, or remove "
+            "what a run that was stopped left there.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -18,6 +19,8 @@ from dsm_dask.storage.temporary import make_folders
 from dsm_dask.storage.uri import is_local, normalise
 
 _EXISTS_CODES = {"PreconditionFailed", "412"}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+"""What file systems without hard links answer: exFAT, SMB, buckets that are mounted."""
 
 
 def write(uri: str, data: bytes, *, durable: bool = True) -> None:
@@ -58,6 +61,15 @@ def create(uri: str, data: bytes) -> bool:
             os.link(temporary, uri)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise CannotWrite(
+                f"The file system of {uri} has no hard links, by which exactly one of several "
+                "writers creates a file.",
+                where=uri,
+                valid="Use the store's own URI (s3://, gs://, …), or a local disk.",
+            ) from error
         finally:
             Path(temporary).unlink()
         count(bytes_written=len(data))

@@ -15,7 +15,14 @@ from dsm_dask.dataset.history import diff, log, show
 from dsm_dask.dataset.naming import branch, delete_tag, restore, tag
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import append, create
-from dsm_dask.errors import InvalidName, NotADataset, RefExists, SchemaError, UnknownVersion
+from dsm_dask.errors import (
+    InvalidName,
+    NewerDataset,
+    NotADataset,
+    RefExists,
+    SchemaError,
+    UnknownVersion,
+)
 
 BOTH = pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
 
@@ -329,3 +336,14 @@ def test_columns(place, engine, copy):
         add_columns(ds, Doubled(), engine=engine)
     with pytest.raises(SchemaError, match="'a'"):
         add_columns(ds, Doubled(name="a"), engine=engine)
+
+
+def test_a_version_in_a_format_of_later_releases_is_refused(tmp_path, engine):
+    ds = str(tmp_path / "ds")
+    create(ds, parquet(tmp_path / "1.parquet", {"a": [1]}), engine=engine)
+    lance.dataset(ds).update_schema_metadata({"dsm.format": "2"})
+    with pytest.raises(NewerDataset, match="format 2"):
+        open_dataset(ds)
+    with pytest.raises(NewerDataset, match="format 2"):
+        append(ds, parquet(tmp_path / "2.parquet", {"a": [2]}), engine=engine)
+    assert lance.dataset(ds).version == 2

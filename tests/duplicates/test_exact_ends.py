@@ -12,6 +12,7 @@ from dsm_dask.dataset.history import diff
 from dsm_dask.dataset.version import open_dataset
 from dsm_dask.dataset.write import create
 from dsm_dask.duplicates.exact import dedup_exact
+from dsm_dask.duplicates.rule import Rule
 from dsm_dask.errors import UnknownColumn, UsageError
 from dsm_dask.sources.parquet import open_parquet
 
@@ -35,6 +36,22 @@ def test_again_finds_nothing(tmp_path, engine, copy):
     assert open_dataset(ds).version == 2
     found = diff(f"{ds}@1", ds)
     assert (found.added, found.removed) == (0, first.duplicates)
+
+
+def test_the_same_job_with_decisions_finds_its_own_commit(tmp_path, engine):
+    ds, out = str(tmp_path / "ds"), str(tmp_path / "out")
+    create(ds, parquet(tmp_path / "1.parquet", {"s": list("abca")}), engine=engine)
+    first = dedup_exact(open_dataset(ds), "s", engine=engine, drop=True, out=out)
+    there = objects(out)
+    again = dedup_exact(open_dataset(f"{ds}@1"), "s", engine=engine, drop=True, out=out)
+    assert (again.version, again.committed, again.out) == (2, False, out)
+    assert (again.duplicates, again.clusters) == (first.duplicates, first.clusters) == (1, 1)
+    assert objects(out) == there
+    with pytest.raises(UsageError, match="not empty"):  # another job
+        dedup_exact(
+            open_dataset(f"{ds}@1"), "s", rule=Rule("longest"), engine=engine, drop=True, out=out
+        )
+    assert objects(out) == there
 
 
 def test_after_other_drops_the_next_of_a_cluster_survives(tmp_path, engine):

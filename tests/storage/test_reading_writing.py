@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import secrets
@@ -15,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dsm_dask import storage
-from dsm_dask.errors import NotFound, SourceChanged
+from dsm_dask.errors import CannotWrite, NotFound, SourceChanged
 from dsm_dask.testing.s3 import S3Server
 
 SIZE = 2 * storage.PART + 12_345
@@ -169,6 +170,18 @@ def test_create_never_replaces(place: str) -> None:
     assert storage.read(uri) == b"first"
     storage.delete(uri)
     assert storage.create(uri, b"second")
+
+
+def test_create_says_when_a_file_system_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(CannotWrite, match="no hard links"):
+        storage.create(str(tmp_path / "a"), b"x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_relative_and_file_urls_are_the_same_place(

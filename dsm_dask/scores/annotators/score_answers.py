@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dsm_dask import codec, storage
 from dsm_dask.about import __version__
-from dsm_dask.duplicates.places import check_places, places
+from dsm_dask.duplicates.places import check_empty, places
 from dsm_dask.engine import Engine
 from dsm_dask.errors import NotFound, UsageError
 from dsm_dask.fold import Product, merge_all
@@ -96,7 +96,7 @@ def score_answers(
         raise UsageError(f"The items are called {item!r}, as a column of the result.")
     made = _Made.by(table, columns, scorer, repeated)
     if out is not None and not made.is_in(out):
-        check_places(table, writes=False, out=out)
+        check_empty(out)
     with places(table, out, scratch, engine, uuid.uuid4().hex, dry_run) as place:
         learned = _learn(table, annotator, label, classes, engine)
         named = AnswerColumns(item, annotator, label, *learned[:2])
