@@ -49,7 +49,8 @@ def test_it_says_what_dsm_drift_says(place):
     assert len(said.json["steps"]) == 3
 
 
-def test_drift_stops_a_job(place):
+def test_drift_stops_a_job(place, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     said = dsm("run", job(place, "moved", f", html: '{place}/page.html'"), "--json")
     assert (said.code, said.json["stopped"]) == (1, True)
     assert [step["verb"] for step in said.json["steps"]] == ["create", "drift"]
